@@ -23,14 +23,13 @@ ROWS = [{"question": f"How many is {number}?", "answer": f"It is {number}."} for
 
 def test_formats_lengths_and_what_would_be_cut(tmp_path, chatml):
     long = {"messages": [{"role": "user", "content": "hello " * 80}, {"role": "assistant", "content": "hi"}] * 2}
-    found = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long])), chatml, "tiny")
+    found = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long])), chatml)
     assert found.report.formats == {"question [+ context] + answer": 20, "messages (role, content)": 1}
-    assert found.turns == {1: 20, 2: 1} and found.report.rows == 21
-    assert found.longer == 1 and found.lost == 1 and found.report.parts["test"].rows == 2
+    assert found.report.rows == 21 and found.report.parts["test"].rows == 2
     assert found.lengths["most"] > 64 > found.lengths["median"] and found.learned["least"] > 2
     assert found.report.parts["train"].rows == 16 and len(found.shown) == 3
-    dropped = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long]), overlong="drop"), chatml, "tiny")
-    assert dropped.longer == 1 and "longer than 64 tokens" in dropped.report.describe()
+    dropped = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long]), overlong="drop"), chatml)
+    assert "too long for data.max_length" in dropped.report.describe()
 
 
 def test_rows_are_shown_with_what_is_learned(chatml, talk):
@@ -64,6 +63,6 @@ def test_the_command(tmp_path, capsys):
     (tmp_path / "book.txt").write_text("It was a dark night, and they sat by the fire.\n\n" * 3000)
     assert main(["data", "check", str(tmp_path / "book.txt"), *model, "--data.test_rows", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["formats"] == {"text": pytest.approx(19, abs=2)} and found["longer"] == 0 and found["rows"] > 100
+    assert found["formats"] == {"text": pytest.approx(19, abs=2)} and found["rows"] > 100
     assert main(["data", "list", "--json"]) == 0
     assert "GSM8K" in [each["name"] for each in json.loads(capsys.readouterr().out)]

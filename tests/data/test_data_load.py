@@ -35,9 +35,9 @@ def test_the_report_accounts_for_every_row(config, chatml):
     assert sum(part.cut for part in report.parts.values()) == 10
     assert "rows cut at 64 tokens" in report.describe()
     report = load_data(replace(config, overlong="drop"), chatml).report
-    assert (report.parts["train"].rows, report.left_out) == (68, {"longer than 64 tokens": 10})
+    assert (report.parts["train"].rows, report.left_out) == (68, {"too long for data.max_length": 10})
     assert report.parts["test"].rows == 12
-    assert "left out: 10 rows longer than 64 tokens" in report.describe()
+    assert "left out: 10 rows too long for data.max_length" in report.describe()
 
 
 def test_a_text_too_short_for_three_stretches_is_split_by_its_pieces(tmp_path, chatml):

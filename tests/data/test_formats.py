@@ -50,7 +50,6 @@ def test_every_format_says_the_same(row):
 def test_an_instruction_takes_input_context_and_history():
     row = {"instruction": "Add", "input": 0, "output": "4", "history": '[["hi", "hello"]]', "context": "sums"}
     assert said(row) == [("user", "hi"), ("assistant", "hello"), ("user", "Add\n\n0\n\nsums"), ("assistant", "4")]
-    assert said({"question": "q", "context": {"title": "t"}, "answer": "a"})[0] == ("user", "q")
 
 
 def test_a_system_column_goes_first_unless_it_is_there():
@@ -103,6 +102,7 @@ def test_groups():
         ({"messages": [TURNS[0], {**TURNS[1], "reasoning_content": ["r"]}]}, "thought of message 2"),
         ({"messages": [TURNS[0], {**TURNS[1], "weight": 0}]}, "not to learn"),
         ({"instruction": "q", "output": "a", "history": ["x"]}, "history"),
+        ({"question": "q", "context": {"title": "t"}, "answer": "a"}, "context is dict, not text"),
         ({"question": "q", "answer": float("inf")}, "answer is inf"),
         ({"question": "q", "answer": "a\x00b"}, "NUL"),
         ({"question": "q\ud800", "answer": "a"}, "half a character"),
@@ -157,8 +157,8 @@ def test_preferences_are_refused(tmp_path, chatml, row, word):
 
 
 def test_columns_that_are_not_read_are_told(tmp_path, chatml):
-    row = {"question": "q", "answer": "a", "context": ["c"], "Input": "i", "note": "", "score": float("nan")}
-    assert unread_of(row, format_of(row, "here")) == ["context", "Input"]
+    row = {"question": "q", "answer": "a", "Context": ["c"], "Input": "i", "note": "", "score": float("nan")}
+    assert unread_of(row, format_of(row, "here")) == ["Context", "Input"]
     row = {"messages": TURNS, "tools": TOOLS, "functions": TOOLS}
     assert unread_of(row, format_of(row, "here")) == ["functions"]
     row = {"question": "q", "answer": "a", "tools": "hammer"}

@@ -7,7 +7,7 @@ from pyarrow import parquet
 
 from qweft.data.config import DataConfig
 from qweft.data.load import read_sources
-from qweft.data.read import beside_training, located_rows
+from qweft.data.read import located_rows
 from qweft.errors import QweftError
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
@@ -33,7 +33,7 @@ def test_csv_files_of_spreadsheets_are_read_and_what_was_taken_is_told(tmp_path,
     assert [row for _, row in read_rows(str(tmp_path / "a.csv"), notes=notes)] == GERMAN
     expected = [*(["UTF-16"] * ("16" in encoding)), *(["CP1252"] * (encoding == "cp1252"))]
     expected += [{";": "semicolons", "\t": "tabs", "|": "bars"}[mark]] if mark != "," else []
-    assert len(notes) == bool(expected) and all(word in notes[0] for word in expected)
+    assert len(notes) == len(expected) and all(map(str.__contains__, notes, expected))
     config = DataConfig(str(tmp_path / "a.csv"), columns={"question": "Frage", "answer": "Antwort"}, skip_bad_rows=True)
     (source,) = read_sources(config, chatml).values()
     assert source.notes == notes and len(source.conversations) == 30
@@ -43,40 +43,27 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for name in ("b.jsonl", "a.json"):
         (tmp_path / name).write_text(json.dumps(ROWS[0] if name == "b.jsonl" else ROWS))
     (tmp_path / "notes.md").write_text("no data"), (tmp_path / "._data.jsonl").write_bytes(b"\0\x05\xff")
-    assert [where for where, _ in read_rows(str(tmp_path))] == ["a.json, row 1", "a.json, row 2", "b.jsonl, row 1"]
-
-
-@pytest.mark.parametrize(
-    ("names", "held_out"),
-    [
-        (["train.jsonl", "test.jsonl"], ["test.jsonl"]),
-        (["a_train.csv", "a_Val.csv", "dev-en.csv"], ["a_Val.csv", "dev-en.csv"]),
-        (["mine.train.csv", "mine.test.csv", "eval2.csv"], ["eval2.csv", "mine.test.csv"]),
-        (["train.csv", "held-out.csv"], ["held-out.csv"]),
-        (["train.csv", "latest.csv", "contest.csv", "test.md", "._test.csv"], []),
-        (["rows.csv", "test.csv"], []),
-    ],
-)
-def test_held_out_files_beside_a_training_file_are_told(tmp_path, names, held_out):
-    for name in names:
-        (tmp_path / name).write_text("")
-    note = beside_training(str(tmp_path))
-    assert bool(note) == bool(held_out) and all(name in note for name in held_out)
-    assert beside_training(str(tmp_path / names[0])) == ""
+    notes = []
+    found = [where for where, _ in read_rows(str(tmp_path), notes=notes)]
+    assert found == ["a.json, row 1", "a.json, row 2", "b.jsonl, row 1"]
+    assert notes == [f"{tmp_path} is read as a.json, b.jsonl"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("a.jsonl", b'{"a": 1}\n\n{"a": \n', "a.jsonl, line 3: not JSON"),
-        ("a.json", b'{"a": 1}\n{"a": 2}\n', "line 2: not JSON (Extra data at column 1)"),
+        ("a.json", b'{"a": 1}\n{"a": 2}\n', "not JSON (Extra data: line 2 column 1"),
         ("a.jsonl", b"[1]\n", "a.jsonl, row 1: an object with named columns was expected, not list"),
-        ("a.jsonl", b"\n", "the file holds no rows"),
         ("a.json", b'{"rows": []}', "a list of rows was expected"),
-        ("a.csv", b"question\n\x81\n", "not UTF-8"),
+        ("a.csv", b"question\n\x81\n", "cannot be read"),
         ("a.csv", b"question,answer\nq,12, about\n", "line 2: more fields than the 2 columns of the first line"),
         ("a.csv", b'question,answer\nq,"12\nr,13\n', "not readable as CSV"),
-        ("a.csv", b"question,answer,answer\nq,a,b\n", "the column 'answer' stands twice"),
+        (
+            "a.csv",
+            b"question,answer,answer\nq,a,b\n",
+            "a column stands twice in the first line",
+        ),
         ("a.parquet", b"PAR1", "not readable as Parquet"),
         ("a.xlsx", b"x", ".xlsx is not understood"),
     ],

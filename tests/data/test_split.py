@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.data.conversation import Conversation, Message
-from qweft.data.split import Source
+from qweft.data.split import LEFT_OVER, Source
 from qweft.data.split import split as split_shares
 from qweft.errors import QweftError
 
@@ -43,8 +43,9 @@ def test_sizes_are_exact_and_no_group_is_on_two_sides(sizes, validation, test, s
     assert parts.train
     sides = [{row.group for row in part} for part in (parts.train, parts.validation, parts.test)]
     assert sum(map(len, sides)) == len(set.union(*sides))
-    assert len(data) == len(parts.train) + validation + test + parts.left_over
-    assert len({*parts.train, *parts.validation, *parts.test}) == len(data) - parts.left_over
+    left_over = parts.left_out[LEFT_OVER]
+    assert len(data) == len(parts.train) + validation + test + left_over
+    assert len({*parts.train, *parts.validation, *parts.test}) == len(data) - left_over
     assert parts == split(data, validation, test, seed)
 
 
@@ -64,7 +65,7 @@ def test_held_out_rows_are_spread_over_sixteen_groups():
     parts = split(rows([20] * 85), 64, 64, 0)
     assert Counter(Counter(row.group for row in parts.test).values()) == {4: 16}
     assert Counter(Counter(row.group for row in parts.validation).values()) == {4: 16}
-    assert parts.left_over == 2 * 16 * 16
+    assert parts.left_out == {LEFT_OVER: 2 * 16 * 16}
 
 
 def test_unusable_rows_are_passed_over_and_only_needed_ones_looked_at():

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from qweft.data.batches import Collator
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import render, with_template
-from qweft.data.tokens import IGNORED, answer_count, encode, target_tokens, tokenise, windows
+from qweft.data.tokens import IGNORED, fit, target_tokens, tokenise, windows
 from qweft.errors import QweftError
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
@@ -52,13 +52,13 @@ def test_long_rows_are_cut_or_dropped(talk, chatml):
     conversation = talk("How many apples are there?", "There are 12 apples.")
     whole = tokenise(conversation, chatml)
     length = len(whole["input_ids"])
-    assert encode(conversation, chatml, length) == encode(conversation, chatml, length, "drop") == whole
-    assert encode(conversation, chatml, length - 1, "drop") is None
-    shorter = encode(conversation, chatml, length - 3)
+    assert fit(whole, length, "cut") == fit(whole, length, "drop") == whole
+    assert fit(whole, length - 1, "drop") is None
+    shorter = fit(whole, length - 3, "cut")
     assert shorter == {key: value[: length - 3] for key, value in whole.items()}
     first = next(place for place, label in enumerate(whole["labels"]) if label != IGNORED)
-    assert encode(conversation, chatml, first) is None
-    assert target_tokens(encode(conversation, chatml, first + 1)) == 1
+    assert fit(whole, first, "cut") is None
+    assert target_tokens(fit(whole, first + 1, "cut")) == 1
 
 
 REWRITES = (
@@ -72,8 +72,7 @@ def test_a_template_that_drops_earlier_thoughts_teaches_only_the_last_answer(tal
     tokenizer = tokenizer_with(REWRITES)
     row = tokenise(talk("a?", "hm</think>b", "c?", "so</think>d"), tokenizer)
     assert learned_text(row, tokenizer) == ["so</think>d<|im_end|>"]
-    assert answer_count(row) == 1
-    assert answer_count(tokenise(talk("a?", "b", "c?", "d"), tokenizer)) == 2
+    assert len(learned_text(tokenise(talk("a?", "b", "c?", "d"), tokenizer), tokenizer)) == 2
 
 
 THOUGHTLESS = CHATML.replace("m['content']", "m['content'].split('</think>')[-1].lstrip()")

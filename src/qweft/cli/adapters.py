@@ -86,7 +86,7 @@ def _data(call: "Call") -> None:
         call.answer(named_data(), describe_named)
         return
     from qweft.data.checks import check_data_config, check_places
-    from qweft.models.resolve import check_model, resolve
+    from qweft.models.resolve import check_model
     from qweft.schema import build
 
     config = build(call.command.options, tree, "command line")
@@ -96,15 +96,11 @@ def _data(call: "Call") -> None:
     check_model(config.model, needs_weights=False)
     from qweft.data.check import check_data
     from qweft.evaluation.loss import check_room
-    from qweft.evaluation.record import tell
     from qweft.models.load import load_model, load_tokenizer
 
-    source, room = resolve(config.model), None
-    try:
-        room = partial(check_room, load_model(replace(config.model, device="meta")).model)
-    except QweftError as error:  # no fault of the data
-        tell(f"note: the rows are not held against the model's positions: {error}")
-    call.answer(check_data(data, load_tokenizer(source), source.name, room))
+    shapes = load_model(replace(config.model, device="meta"))
+    room = partial(check_room, shapes.model)
+    call.answer(check_data(data, load_tokenizer(shapes.source), room))
 
 
 @Command(

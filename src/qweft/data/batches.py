@@ -19,9 +19,7 @@ class Collator:
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask` (1 for text, 0 for padding) and `labels`, each B x T of int64."""
         batch = _laid_out([[row] for row in rows], self.pad_token_id)
-        batch["attention_mask"] = torch.zeros_like(batch.pop("position_ids"))
-        for place, row in enumerate(rows):
-            batch["attention_mask"][place, : len(row["input_ids"])] = 1
+        batch["attention_mask"] = (batch.pop("position_ids") >= 0).long()
         return batch
 
 
@@ -53,13 +51,14 @@ class PackingCollator:
 
     def __call__(self, packs: Sequence[Pack]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `position_ids` and `labels`, each B x T of int64."""
-        return _laid_out(packs, self.pad_token_id)
+        batch = _laid_out(packs, self.pad_token_id)
+        return batch | {"position_ids": batch["position_ids"].clamp(min=0)}
 
 
 def _laid_out(packs: Sequence[Pack], pad_token_id: int) -> dict[str, torch.Tensor]:
     shape = (len(packs), max(sum(len(row["input_ids"]) for row in one) for one in packs))
-    ids, labels = torch.full(shape, pad_token_id), torch.full(shape, IGNORED)
-    positions = torch.zeros(shape, dtype=torch.int64)
+    # of padding the position is -1
+    ids, labels, positions = (torch.full(shape, value) for value in (pad_token_id, IGNORED, -1))
     for place, one in enumerate(packs):
         at = 0
         for row in one:

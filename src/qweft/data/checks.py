@@ -6,6 +6,7 @@ from pathlib import Path
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import formats_of
 from qweft.data.read import check_place, named
+from qweft.data.template import check_template
 from qweft.errors import QweftError
 from qweft.files import named_path
 from qweft.schema import check_values
@@ -15,18 +16,11 @@ def check_data_config(config: DataConfig) -> None:
     """Check the limits, the template, the names of columns, and several sources."""
     check_values(config, "data")
     if config.template is not None:
-        from qweft.data.template import check_template  # here, since templates are rare and need jinja2
-
         check_template(config.template)
-    formats_of(config.columns)
-    for place, each in enumerate(config.sources or ()):
-        formats_of(each.columns, f"data.sources[{place}].columns")
+    for columns in (config.columns, *(each.columns for each in config.sources or ())):
+        formats_of(columns)
     if config.sources is not None:
         _check_sources(config, config.sources)
-    for name in ("source", "validation_source", "test_source"):
-        place = getattr(config, name)
-        if place is not None and not place.strip():  # it would be the current folder
-            raise QweftError(f"data.{name} is empty; name a file, a folder, embedded:NAME or a hub id")
 
 
 def _check_sources(config: DataConfig, sources: list[SourceConfig]) -> None:
@@ -65,8 +59,8 @@ def _place(source: str) -> Path | str:
     path = named_path(source)
     if path.exists():
         return path.resolve()
-    name, _, split = source.partition("@")
-    return f"{named(source) or name}@{split or 'train'}"
+    name, _, split = named(source).partition("@")
+    return f"{name}@{split or 'train'}"
 
 
 def check_places(config: DataConfig, output: str | None = None) -> None:

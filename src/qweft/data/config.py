@@ -94,8 +94,9 @@ class DataConfig:
 
     @property
     def training_sources(self) -> list[SourceConfig]:
-        """The sources of the training rows: one, or several."""
-        return [SourceConfig(self.source, self.columns)] if self.sources is None else self.sources
+        """The sources of the training rows: one, or several, each with the names of its columns."""
+        several = self.sources or [SourceConfig(self.source)]
+        return [replace(each, columns=each.columns or self.columns) for each in several]
 
     @property
     def places(self) -> list[str]:
@@ -119,11 +120,9 @@ class DataConfig:
 
     def with_held_out(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with these numbers of held-out rows where they are `None`."""
-        return replace(
-            self,
-            validation_rows=rows["validation"] if self.validation_rows is None else self.validation_rows,
-            test_rows=rows["test"] if self.test_rows is None else self.test_rows,
-        )
+        unset = [part for part in HELD_OUT if getattr(self, f"{part}_rows") is None]
+        numbers: dict[str, Any] = {f"{part}_rows": rows[part] for part in unset}
+        return replace(self, **numbers)
 
 
 HELD_OUT = ("validation", "test")

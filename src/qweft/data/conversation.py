@@ -68,11 +68,6 @@ class Conversation:
         return self.messages[-1].said
 
     @property
-    def answers(self) -> int:
-        """Number of answers; 0 for a plain text."""
-        return sum(message.role == "assistant" for message in self.messages)
-
-    @property
     def characters(self) -> int:
         """Number of characters of all messages, plus one between each two."""
         return sum(len(message.said) + 1 for message in self.messages) - 1

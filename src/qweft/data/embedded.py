@@ -3,7 +3,8 @@
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import cycle, groupby
+from operator import itemgetter
 from typing import Any
 
 from pydantic_core import from_json
@@ -30,9 +31,8 @@ SETTING = "Small talk between two people."
 
 def _has_false_step(text: str) -> bool:
     """Return whether the result of any "a op b = c" of two plain numbers is off by more than 0.01."""
-    for step in _STEP.finditer(text):
-        left, right, result = (float(step.group(part).replace(",", "")) for part in (1, 3, 4))
-        sign = step.group(2)
+    for one, sign, other, given in _STEP.findall(text):
+        left, right, result = (float(number.replace(",", "")) for number in (one, other, given))
         if sign in "/÷":
             value = left / right if right else float("inf")
         else:
@@ -49,12 +49,10 @@ def gym_task(source: str) -> str | None:
 
 
 def check_embedded(source: str) -> None:
-    """Raise if an embedded data set is not known, or the package of a generated one is not installed."""
-    if not source.startswith("embedded:"):
-        return
+    """Raise if an embedded data set is not known, or its package is not installed."""
     is_task = gym_task(source) is not None
     if not is_task and source.removeprefix("embedded:") not in EMBEDDED_DATA:
-        names = ", ".join(f"embedded:{name}" for name in (*EMBEDDED_DATA, f"{PREFIX}TASK"))
+        names = ", ".join(f"embedded:{name}" for name in ABOUT)
         raise QweftError(f"data {source}: unknown; there are {names}")
     package = "reasoning-gym" if is_task else "chitchat-dataset"
     if importlib.util.find_spec(package.replace("-", "_")) is None:
@@ -90,12 +88,9 @@ class Verifier:
         self._dataset = gym_dataset(task)
         self._entries: dict[str, Any] = {}
         for entry in self._dataset:
-            if entry["question"] in questions:
-                self._entries.setdefault(entry["question"], entry)
-            if len(self._entries) == len(questions):
-                return
-        missing = next(iter(questions - self._entries.keys()))
-        raise QweftError(f"no verifier of {task} knows the question {missing[:80]!r}; is it a row of that task?")
+            self._entries.setdefault(entry["question"], entry)
+        for missing in questions - self._entries.keys():
+            raise QweftError(f"no verifier of {task} knows the question {missing[:80]!r}; is it a row of that task?")
 
     def score(self, question: str, answer: str) -> float:
         """Return the score of the task's `score_answer`, from 0 to 1; 0 if it raises."""
@@ -112,7 +107,7 @@ def embedded_rows(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def gsm_symbolic() -> Iterator[dict[str, Any]]:
-    """Yield grade-school word problems with worked answers, made by reasoning-gym (85 templates, 2,000 entries)."""
+    """Yield word problems with worked answers, without those with a false step."""
     seen: set[str] = set()
     for made in gym_dataset("gsm_symbolic"):
         question = made["question"]
@@ -126,22 +121,15 @@ def gsm_symbolic() -> Iterator[dict[str, Any]]:
 
 
 def chitchat() -> Iterator[dict[str, Any]]:
-    """Yield windows of 7,168 human-human conversations (chitchat-dataset)."""
+    """Yield windows of conversations between two people."""
     # Read the file directly: all that importing the package would give is its path.
     path = installed_file("chitchat_dataset", "dataset.json")
     assert path is not None  # `check_embedded` comes first
     for name, conversation in from_json(path.read_bytes(), cache_strings="keys").items():
-        senders: list[str] = []
-        texts: list[str] = []
-        for block in conversation["messages"]:
-            for message in block:
-                text, sender = message["text"].strip(), message["sender"]
-                if text and senders and senders[-1] == sender:
-                    texts[-1] += f"\n{text}"
-                elif text:
-                    texts.append(text)
-                    senders.append(sender)
-        if len({*senders}) == 2:
+        messages = [message for block in conversation["messages"] for message in block if message["text"].strip()]
+        runs = [[*run] for _, run in groupby(messages, key=itemgetter("sender"))]
+        texts = ["\n".join(message["text"].strip() for message in run) for run in runs]
+        if len({message["sender"] for message in messages}) == 2:
             roles = cycle(("user", "assistant"))
             turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
             for start in range(0, len(turns) - 1, WINDOW):
@@ -149,4 +137,10 @@ def chitchat() -> Iterator[dict[str, Any]]:
                 yield {"system": SETTING, "messages": window[: len(window) // 2 * 2], "group": name}
 
 
+ABOUT = {
+    "gsm_symbolic": "grade-school word problems with worked answers, made by reasoning-gym of 85 templates",
+    "chitchat": "windows of 7,168 human-human conversations (chitchat-dataset)",
+    f"{PREFIX}TASK": "any task of reasoning-gym whose entries have a text answer, with its verifier",
+}
+"""A line about each embedded data set."""
 EMBEDDED_DATA: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {"gsm_symbolic": gsm_symbolic, "chitchat": chitchat}

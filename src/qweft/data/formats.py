@@ -3,22 +3,19 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from qweft.data.conversation import TEXT, Conversation, Message, default_group
 from qweft.data.turns import (
-    THOUGHT,
     Row,
     RowError,
     is_list,
-    is_text,
     parsed_list,
     plain_text,
     read_tools,
     read_turns,
+    with_thought,
 )
 from qweft.errors import QweftError
-from qweft.text import plain, shown
 
 KEY = "data.columns"
 THOUGHT_COLUMN = "reasoning_content"
@@ -33,7 +30,6 @@ class Format:
     needs: tuple[str, ...]  # columns that a row must have: a list of messages, a text, or what asks and the answer
     more: tuple[str, ...] = ()  # columns that are read where a row has them
     keys: str = ""  # keys of the messages, for people
-    is_listed: bool = True  # whether help and errors name it
 
     @cached_property
     def name(self) -> str:
@@ -54,18 +50,10 @@ class Format:
             return False
         return not is_blank(row[asks]) or ("input" in self.more and not is_blank(row.get("input")))
 
-    def reads(self, name: str, row: Row) -> bool:
-        """Return whether it reads a column of a row: an optional one only with something that it understands."""
-        if name not in self.more:
-            return name in self.columns
-        if name == "tools":
-            return len(self.needs) == 1 or any(is_list(row.get(each)) for each in self.needs)
-        return not is_blank(row.get(name)) and (name == "history" or is_text(row[name]))
-
 
 ALPACA = ("input", "context", "history")
 FORMATS = (
-    Format(("reannotated_messages",), ("tools",), "role, content", is_listed=False),  # R1-Distill-SFT
+    Format(("reannotated_messages",), ("tools",), "role, content"),  # R1-Distill-SFT
     Format(("messages",), ("tools",), "role, content"),
     Format(("conversations",), ("tools",), "from, value"),  # ShareGPT
     Format(("prompt", "completion"), ("tools",)),
@@ -74,7 +62,7 @@ FORMATS = (
     Format(("instruction", "response"), ALPACA),  # Dolly
     Format(("question", "answer"), ("context",)),
     Format(("query", "response"), ("context",)),  # MetaMathQA
-    Format(("problem", "reannotated_assistant_content"), is_listed=False),  # R1-Distill-SFT's checked thoughts
+    Format(("problem", "reannotated_assistant_content")),  # R1-Distill-SFT's checked thoughts
     Format(("problem", "solution"), ("context",)),
     Format(("input", "content")),  # Chinese-DeepSeek-R1-Distill, with `reasoning_content`
     Format(("text",)),
@@ -82,21 +70,21 @@ FORMATS = (
 """The first that fits a row is used. A new format is an entry here."""
 
 
-def known(formats: Collection[Format] = FORMATS) -> str:
+def known() -> str:
     """Return the names of the formats for people."""
-    return "; ".join(each.name for each in formats if each.is_listed)
+    return "; ".join(each.name for each in FORMATS)
 
 
-def formats_of(columns: Mapping[str, str], key: str = KEY) -> tuple[Format, ...]:
+def formats_of(columns: Mapping[str, str]) -> tuple[Format, ...]:
     """Return the formats that read all columns named in `data.columns`; without any, all formats."""
     named = {name for name, own in columns.items() if own}
     formats = tuple(each for each in FORMATS if named <= each.columns)
     if not formats:
-        raise QweftError(f"{key}: no format has the columns {', '.join(sorted(named))}; there are {known()}")
+        raise QweftError(f"{KEY}: no format has the columns {', '.join(sorted(named))}; there are {known()}")
     return formats
 
 
-def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) -> Row:
+def renamed(row: Row, columns: Mapping[str, str], where: str) -> Row:
     """Return a row with its columns under the names that the formats have."""
     if not columns:
         return row
@@ -107,7 +95,7 @@ def renamed(row: Row, columns: Mapping[str, str], where: str, key: str = KEY) ->
             kept[name] = row
             for part in [own] if own in row else own.split("."):
                 if not isinstance(kept[name], Mapping) or part not in kept[name]:
-                    what = f"{key}.{name}: the row has no column {own!r}; its columns are {_names(row)}"
+                    what = f"{KEY}.{name}: the row has no column {own!r}; its columns are {_names(row)}"
                     raise RowError(where, what)
                 kept[name] = kept[name][part]
     return kept
@@ -122,8 +110,14 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
         )
     form = next((each for each in formats if each.fits(row)), None)
     if form is not None:
-        if "label" in row:
-            _refuse_label(row["label"], form, where)
+        label = str(row.get("label")).strip().casefold()
+        # numbers are such labels in TRL's format, and classes in others, as every label of a text
+        is_verdict = label in ("true", "false") or (form.needs[0] == "prompt" and label in ("0", "1", "0.0", "1.0"))
+        if is_verdict and form.needs != ("text",):
+            raise QweftError(
+                f"{where}: label {label} tells good answers from bad ones, and here every answer is learned; keep the "
+                f"good rows, or use TRL's KTOTrainer with a QwthnConfig; --{KEY}.label '' leaves the column out"
+            )
         return form
     for each in formats:
         if {*each.needs} <= row.keys():
@@ -131,21 +125,9 @@ def format_of(row: Row, where: str, formats: Collection[Format] = FORMATS) -> Fo
             raise RowError(where, f"nothing stands in {' and '.join(blank)}")
     raise RowError(
         where,
-        f"the format is not known; its columns are {_names(row)}; known are {known(formats)}; name yours by "
+        f"the format is not known; its columns are {_names(row)}; known are {known()}; name yours by "
         f"--{KEY}.prompt NAME --{KEY}.response NAME",
     )
-
-
-def _refuse_label(label: Any, form: Format, where: str) -> None:
-    """Refuse a row whose label calls its answer good or bad: bad ones would be learned. A text's label is a class."""
-    told = str(label).strip().casefold()
-    # numbers are such labels in TRL's format, and classes in others
-    is_verdict = told in ("true", "false") or (form.needs[0] == "prompt" and told in ("0", "1", "0.0", "1.0"))
-    if is_verdict and form.needs != ("text",):
-        raise QweftError(
-            f"{where}: label {told} tells good answers from bad ones, and here every answer is learned; keep the good "
-            f"rows, or use TRL's KTOTrainer with a QwthnConfig; --{KEY}.label '' leaves the column out"
-        )
 
 
 def to_conversation(row: Row, where: str, form: Format | None = None) -> Conversation:
@@ -167,21 +149,17 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
     if not any(message.content.strip() for message in messages[:first]):
         raise RowError(where, "nothing stands before the answer that asks for it; put a system message there")
     system = text("system")
-    held = messages[0].content if messages[0].role == "system" else ""
-    if system and held.split() != system.split():
-        if held.strip():
-            what = f"its column system and its system message differ; drop the column by --{KEY}.system ''"
-            raise RowError(where, what)
-        messages[: int(messages[0].role == "system")] = [Message("system", system)]
-    thought, answer = text(THOUGHT_COLUMN).strip(), messages[-1].content.strip()
-    if thought and "</think>" not in answer:
-        messages[-1] = messages[-1]._replace(content=THOUGHT.format(thought, answer))
+    if system and messages[0].role != "system":
+        messages.insert(0, Message("system", system))
+    elif system and messages[0].content.split() != system.split():
+        what = f"its column system and its system message differ; drop the column by --{KEY}.system ''"
+        raise RowError(where, what)
+    messages[-1] = messages[-1]._replace(content=with_thought(text(THOUGHT_COLUMN), messages[-1].content))
     # MetaMathQA rewrites each question in several ways
     original = text("original_question")
     group = text("group") or default_group([Message("user", original)] if original else messages)
-    has_tools = "tools" in row and "tools" in form.more and form.reads("tools", row)
-    tools = read_tools(row["tools"], where) if has_tools else ""
-    return Conversation(tuple(messages), group, tools, where)
+    tools = row.get("tools") if "tools" in form.more else None
+    return Conversation(tuple(messages), group, "" if is_blank(tools) else read_tools(tools, where), where)
 
 
 def _messages(row: Row, form: Format, where: str) -> list[Message]:
@@ -198,8 +176,8 @@ def _messages(row: Row, form: Format, where: str) -> list[Message]:
     if is_list(asks):
         messages += read_turns(asks, where)
     else:
-        more = [row[each] for each in ("input", "context") if each in form.more and form.reads(each, row)]
-        parts = [plain_text(part, form.needs[0], where) for part in (asks, *more) if not is_blank(part)]
+        names = [form.needs[0], *(each for each in ("input", "context") if each in form.more)]
+        parts = [plain_text(row[each], each, where) for each in names if not is_blank(row.get(each))]
         messages.append(Message("user", "\n\n".join(parts)))
     name = form.needs[1]
     if is_list(row[name]):
@@ -209,7 +187,7 @@ def _messages(row: Row, form: Format, where: str) -> list[Message]:
 
 def unread_of(row: Row, form: Format) -> list[str]:
     """Return the columns of a row that hold something and are not read."""
-    return [str(name) for name, value in row.items() if not form.reads(name, row) and not is_blank(value)]
+    return [str(name) for name, value in row.items() if name not in form.columns and not is_blank(value)]
 
 
 def is_blank(value: object) -> bool:
@@ -218,10 +196,4 @@ def is_blank(value: object) -> bool:
 
 
 def _names(row: Row) -> str:
-    return ", ".join(map(shown_name, list(row)[:12])) or "none"
-
-
-def shown_name(key: object) -> str:
-    """Return the name of a column for people, in quotes where it is no plain word or words."""
-    name = plain(str(key))[:40]
-    return name if name and "," not in name and name == " ".join(name.split()) else shown(name)
+    return ", ".join(str(name)[:40] for name in [*row][:12]) or "none"

@@ -10,16 +10,15 @@ from typing import Any
 from qweft.data.checks import check_data_config
 from qweft.data.config import HELD_OUT, DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, folded
-from qweft.data.formats import KEY, format_of, formats_of, renamed, shown_name, to_conversation, unread_of
-from qweft.data.read import beside_training, located_rows
-from qweft.data.split import Source, Split, TooFewRowsError, split
+from qweft.data.formats import format_of, formats_of, renamed, to_conversation, unread_of
+from qweft.data.read import located_rows
+from qweft.data.split import Source, split
 from qweft.data.template import shows_tools, with_template
 from qweft.data.tokens import (
     Encoded,
-    answer_count,
+    closing_tokens,
     fit,
     learn_all,
-    no_end,
     target_tokens,
     tokenise,
     total_tokens,
@@ -27,28 +26,26 @@ from qweft.data.tokens import (
 )
 from qweft.data.turns import RowError
 from qweft.errors import QweftError
-from qweft.text import many, progress
+from qweft.text import many, progress, some
 
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
 """Limits of a held-out part whose size is not given."""
 SHOWN = 10
 """Skipped rows that the terminal shows; the record has all of them."""
-COLUMNS = 12
-"""Columns that are not read and are named."""
+TOO_LONG = "too long for data.max_length"
 LONG_ANSWER = 40
 """Characters from which on an answer that stands in training rows, too, is told; a class is shorter."""
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """Counts and fingerprint of one part of a split; of `only_last` rows only the last answer is learned."""
+    """Counts and fingerprint of one part of a split."""
 
     rows: int
     groups: int
     tokens: int
     target_tokens: int
     cut: int
-    only_last: int
     fingerprint: str
 
 
@@ -72,12 +69,8 @@ class DataReport:
 
     def judged_without(self, part: str) -> list[str]:
         """Return what a reader of the losses of a part should know: what was left out, and how many were cut."""
-        cut = self.parts[part].cut
-        cut_rows = [f"{many(cut, 'row')} cut at {self.max_length:,} tokens (data.max_length)"] if cut else []
-        return [*cut_rows, *(f"left out of all the data: {line}" for line in self._left_out())]
-
-    def _left_out(self) -> list[str]:
-        return [f"{many(count, 'row')} {reason}" for reason, count in self.left_out.items()]
+        counts = {"cut at data.max_length": self.parts[part].cut, **self.left_out}
+        return [f"{many(count, 'row')} {reason}" for reason, count in counts.items() if count]
 
     def describe(self) -> str:
         """Return a few lines for the terminal, with all counts of cut and left-out rows that are not 0."""
@@ -85,27 +78,20 @@ class DataReport:
         lines = [f"data {self.source}: {rows} in {groups}, sha256 {self.fingerprint[:12]}"]
         for name, part in self.parts.items():
             of = f" of {self.held_out[name]}" if name in self.held_out else ""
-            use = "of them learned" if name == "train" else "measured"
             line = f"  {name}: {many(part.rows, 'row')} in {many(part.groups, 'group')}{of}, {part.tokens:,} tokens, "
-            line += f"{part.target_tokens:,} {use}"
+            line += f"{part.target_tokens:,} of them learned or measured"
             if part.cut:
                 line += f"; {many(part.cut, 'row')} cut at {self.max_length:,} tokens"
-            if part.only_last:
-                line += f"; {many(part.only_last, 'row')} with only the last answer (the chat template rewrites others)"
             lines.append(line)
         for name, counts in self.sources.items():
             of_parts = ", ".join(f"{counts[part]:,} {part}" for part in self.parts)
-            unused = counts["rows"] - sum(counts[part] for part in self.parts)
-            lines.append(f"  {name}: {many(counts['rows'], 'row')}, {of_parts}, {unused:,} not used")
-        lines += [f"  left out: {line}" for line in self._left_out()]
+            lines.append(f"  {name}: {many(counts['rows'], 'row')}, {of_parts}")
+        lines += [f"  left out: {many(count, 'row')} {reason}" for reason, count in self.left_out.items()]
         lines += [f"    {where}: {fault}" for where, fault in self.skipped[:SHOWN]]
-        if len(self.skipped) > SHOWN:
-            lines.append(f"    ... and {len(self.skipped) - SHOWN:,} more")
         lines += [f"  note: {line}" for line in self.notes]
         if self.unread:
-            named = [f"{shown_name(name)} ({many(count, 'row')})" for name, count in self.unread.items()]
-            more = ["and more"] if len(named) > COLUMNS else []
-            lines.append(f"  columns that are not read: {', '.join(named[:COLUMNS] + more)}")
+            named = [f"{name[:40]} ({many(count, 'row')})" for name, count in self.unread.items()]
+            lines.append(f"  columns that are not read: {some(named)}")
         return "\n".join(lines)
 
 
@@ -187,10 +173,6 @@ class Encoder:
         """Return whether a conversation is a row."""
         return self.row(conversation) is not None
 
-    def is_long(self, conversation: Conversation) -> bool:
-        """Return whether a conversation has more tokens than a row may have."""
-        return len(self.encode(conversation)["input_ids"]) > self.config.max_length
-
     def report(self, conversations: Sequence[Conversation], rows: Sequence[Encoded]) -> PartReport:
         """Return the counts of a part."""
         return PartReport(
@@ -198,8 +180,7 @@ class Encoder:
             groups=len({conversation.group for conversation in conversations}),
             tokens=total_tokens(rows),
             target_tokens=sum(map(target_tokens, rows)),
-            cut=sum(map(self.is_long, conversations)),
-            only_last=sum(answer_count(self.encode(each)) < each.answers for each in conversations),
+            cut=sum(len(self.encode(each)["input_ids"]) > self.config.max_length for each in conversations),
             fingerprint=fingerprint({"": rows}),
         )
 
@@ -220,24 +201,19 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
     sizes[config.source] = sum(sizes[share.name] for share in shares)
     tenths = {part: sizes[config.source_of(part)] // 10 for part in HELD_OUT}
     held_out_rows = {part: min(MOST_HELD_OUT, max(LEAST_HELD_OUT, tenth)) for part, tenth in tenths.items()}
-    given, config = config, config.with_held_out(held_out_rows)
+    config = config.with_held_out(held_out_rows)
     held_out = {part: source for part in HELD_OUT if (source := config.source_of(part)) != config.source}
     numbers = {part: getattr(config, f"{part}_rows") for part in PARTS}
-    elsewhere = {part: sources[source].conversations for part, source in held_out.items()}
-    try:
-        found = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
-    except TooFewRowsError as fault:
-        out = [each for each in conversations if not encoder.usable(each)]
-        if not out:
-            raise
-        raise QweftError(
-            f"{fault} ({many(len(out), 'row')} left out as too long: raise data.max_length {config.max_length})"
-        ) from fault
+    elsewhere = {part: sources[source] for part, source in held_out.items()}
+    found = split(shares, numbers, config.split_seed, encoder.usable, elsewhere)
     parts = {name: getattr(found, name) for name in PARTS}
     rows = {name: [row for each in part if (row := encoder.row(each)) is not None] for name, part in parts.items()}
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]
     unread = sum((source.unread for source in sources.values()), Counter[str]())
+    left_out = sum((source.left_out for source in sources.values()), found.left_out)
+    read = [row for source in sources.values() for row in source.conversations]
+    left_out[TOO_LONG] = sum(id(row) in encoder.whole and not encoder.usable(row) for row in read)
     report = DataReport(
         source=config.source,
         rows=len(conversations),
@@ -246,73 +222,38 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
         parts={name: encoder.report(part, rows[name]) for name, part in parts.items()},
         fingerprint=fingerprint(rows),
         formats=dict(sum((share.formats for share in shares), Counter[str]()).most_common()),
-        left_out=_left_out(sources, encoder, found),
+        left_out=dict(+left_out),
         held_out=held_out,
         sources={} if config.sources is None else _counts(shares, parts),
         skipped=[(fault.where, fault.what) for source in sources.values() for fault in source.skipped],
-        unread=dict(unread.most_common(COLUMNS + 1)),
+        unread=dict(unread.most_common()),
         notes=[
             *(note for source in sources.values() for note in source.notes),
-            *_advice(given, conversations, found, encoder.tokenizer),
+            *_advice(conversations, encoder.tokenizer),
             *filter(None, (shared_note(part, parts) for part in HELD_OUT)),
         ],
     )
     return Data(**rows, conversations=parts, report=report, tokenizer=encoder.tokenizer, config=config)
 
 
-def _left_out(sources: Mapping[str, Source], encoder: Encoder, parts: Split) -> dict[str, int]:
-    """Return the numbers of rows in no part by their reason, without zeros."""
-    length, drops = f"{encoder.config.max_length:,}", encoder.config.overlong == "drop"
-    read = [row for source in sources.values() for row in source.conversations]
-    tried = [row for row in read if id(row) in encoder.whole and not encoder.usable(row)]
-    dropped = sum(map(encoder.is_long, tried)) if drops else 0
-    counts = {
-        f"longer than {length} tokens": dropped,
-        f"without an answer token in the first {length}": len(tried) - dropped,
-        "left over from groups held out": parts.left_over,
-        "with more characters than data.max_characters": sum(source.too_many_characters for source in sources.values()),
-        "whose group or prompt is held out in another source": parts.asked_elsewhere,
-        "that cannot be read (data.skip_bad_rows)": sum(len(source.skipped) for source in sources.values()),
-    }
-    return {reason: count for reason, count in counts.items() if count}
-
-
 def _counts(shares: Sequence[Source], chosen: Mapping[str, Sequence[Conversation]]) -> dict[str, dict[str, int]]:
     """Return the rows of each of several sources, and those in each part, by the source's name."""
-    of = {id(row): each.name for each in shares for row in each.conversations}  # two sources may have equal rows
-    counts = {name: Counter(of.get(id(row)) for row in part) for name, part in chosen.items()}
-    return {
-        each.name: {"rows": len(each.conversations), **{part: counts[part][each.name] for part in chosen}}
-        for each in shares
-    }
+    counts: dict[str, dict[str, int]] = {}
+    for each in shares:
+        own = {id(row) for row in each.conversations}  # two sources may have equal rows
+        counts[each.name] = {"rows": len(own)} | {
+            part: sum(id(row) in own for row in rows) for part, rows in chosen.items()
+        }
+    return counts
 
 
-def _advice(given: DataConfig, rows: Sequence[Conversation], parts: Split, tokenizer: Any) -> Iterator[str]:
+def _advice(rows: Sequence[Conversation], tokenizer: Any) -> Iterator[str]:
     """Yield what a user may want to change."""
-    by_default = [part for part in HELD_OUT if getattr(given, f"{part}_rows") is None]
-    if by_default:
-        settings = " and ".join(f"data.{part}_rows" for part in by_default)
-        limits = f"at least {LEAST_HELD_OUT} and at most {MOST_HELD_OUT}"
-        yield f"a tenth of the rows is held out for each part, but {limits}; {settings} set other numbers"
-    held_out, trained = sum(len(getattr(parts, part)) for part in by_default), len(parts.train)
-    if held_out > trained:
-        yield (
-            f"{held_out:,} rows are held out and {trained:,} trained on; lower data.test_rows and "
-            "data.validation_rows, or give more data"
-        )
-    if trained < (given.train_rows or 0):
-        yield f"data.train_rows asks for {given.train_rows:,} rows, and {trained:,} are there"
-    if parts.left_over > len(rows) // 3:
-        yield (
-            "much is left over, since rows of one group, as dialogues that open alike, stay together; draw others by "
-            "data.split_seed, or name smaller groups in a column group"
-        )
     with_tools = sum(row.has_tools for row in rows)
     if with_tools and not shows_tools(tokenizer):
         yield f"{many(with_tools, 'row')} with tools written as text, as the chat template has no place for them"
-    no_end_reason = "" if all(row.is_text for row in rows) else no_end(tokenizer)
-    if no_end_reason:
-        yield f"the end of an answer is not learned, as {no_end_reason}"
+    if not closing_tokens(tokenizer) and not all(row.is_text for row in rows):
+        yield "no end of an answer is learned, as the chat template writes no end token; give one by data.template"
 
 
 def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
@@ -322,53 +263,48 @@ def read_sources(config: DataConfig, tokenizer: Any) -> dict[str, Source]:
     own = {each.source: each for each in config.training_sources}
     parts = 1 + sum(config.source_of(p) == config.source and getattr(config, f"{p}_rows") != 0 for p in HELD_OUT)
     for name in config.places:
-        share = own.get(name, SourceConfig(name))
+        share = own.get(name, SourceConfig(name, config.columns))
         source = sources[name] = Source(name, weight=share.weight, rows=share.rows)
-        for conversation in _conversations(config, source):
+        max_rows = config.max_rows if name in own else None
+        for conversation in _conversations(source, share.columns, max_rows, config.skip_bad_rows):
             if name not in own or config.max_characters is None or conversation.characters <= config.max_characters:
                 source.conversations += windows(conversation, tokenizer, config.max_length)
             else:
-                source.too_many_characters += 1
+                source.left_out["with more characters than data.max_characters"] += 1
         if not source.conversations:
-            short = " of at most so many characters as data.max_characters says" if source.too_many_characters else ""
-            faults = source.skipped
-            first = f"; none of {many(len(faults), 'row')} can be read: {faults[0].what}" if faults else ""
-            raise QweftError(f"data {name}: there are no rows{short} in it{first}")
+            first = "".join(f"; {fault}" for fault in source.skipped[:1])
+            raise QweftError(f"data {name}: no row can be used (data.max_characters, data.skip_bad_rows){first}")
         if [*own] == [name] and source.formats.total() < parts:
             # whole texts could not fill the parts, so each piece is a group
             rows = source.conversations
             source.conversations = [replace(row, group=row.asked) if row.is_text else row for row in rows]
-        if name in own and (note := beside_training(name)):
-            source.notes.append(note)
     return sources
 
 
 def read_conversations(config: DataConfig) -> Iterator[Conversation]:
     """Yield the conversation of each row of the training sources, as `load_data` reads them."""
     for each in config.training_sources:
-        yield from _conversations(config, Source(each.source))
+        yield from _conversations(Source(each.source), each.columns, config.max_rows, config.skip_bad_rows)
 
 
-def _conversations(config: DataConfig, source: Source) -> Iterator[Conversation]:
-    """Yield the conversations of a source; `max_rows` is that of training sources."""
-    own = next((each for each in config.training_sources if each.source == source.name), None)
-    columns, key = config.columns, KEY
-    if own is not None and own.columns and config.sources is not None:
-        columns, key = own.columns, f"data.sources[{config.sources.index(own)}].columns"
-    formats = formats_of(columns, key)
-    for where, read in located_rows(source.name, None if own is None else config.max_rows, source.notes):
+def _conversations(
+    source: Source, columns: Mapping[str, str], max_rows: int | None, skip_bad_rows: bool
+) -> Iterator[Conversation]:
+    """Yield the conversations of a source, and note in it what was seen."""
+    formats = formats_of(columns)
+    for where, read in located_rows(source.name, max_rows, source.notes):
         try:
             if isinstance(read, RowError):
                 raise read
-            row = renamed(read, columns, where, key)
+            row = renamed(read, columns, where)
             form = format_of(row, where, formats)
             conversation = to_conversation(row, where, form)
         except RowError as fault:
-            if not config.skip_bad_rows:
+            if not skip_bad_rows:
                 raise QweftError(f"{fault}; --data.skip_bad_rows true leaves such rows out") from fault
             source.skipped.append(fault)
+            source.left_out["that cannot be read (data.skip_bad_rows)"] += 1
         else:
             source.formats[form.name] += 1
-            if unread := unread_of(row, form):
-                source.unread.update(unread)
+            source.unread.update(unread_of(row, form))
             yield conversation

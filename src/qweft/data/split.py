@@ -15,15 +15,13 @@ from qweft.text import listed
 
 GROUPS = 16
 """Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""
+LEFT_OVER = "left over from groups held out"
+ASKED_ELSEWHERE = "whose group or prompt is held out in another source"
 Usable = Callable[[Conversation], bool]
 Rank = tuple[str, Conversation]
 
 
-class TooFewRowsError(QweftError):
-    """The sources have too few rows for the numbers that are asked for."""
-
-
-@dataclass
+@dataclass(eq=False)
 class Source:
     """A source with its weight or number of rows as in `SourceConfig`; its rows, and what was seen in reading."""
 
@@ -32,7 +30,7 @@ class Source:
     weight: float | None = None
     rows: int | None = None
     skipped: list[RowError] = field(default_factory=list)
-    too_many_characters: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -40,13 +38,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Split:
-    """Parts that share no group, and the numbers of rows left over with groups held out here or elsewhere."""
+    """Parts that share no group, and the numbers of rows left out by reason."""
 
     train: list[Conversation]
     validation: list[Conversation]
     test: list[Conversation]
-    left_over: int
-    asked_elsewhere: int = 0
+    left_out: Counter[str]
 
 
 def split(
@@ -54,22 +51,22 @@ def split(
     rows: Mapping[str, int | None],
     seed: int,
     usable: Usable = lambda _: True,
-    elsewhere: Mapping[str, Sequence[Conversation]] | None = None,
+    elsewhere: Mapping[str, Source] | None = None,
 ) -> Split:
     """Split by group, in order of sha256(seed, group): test takes rows first, then validation, then training."""
     wanted = {part: rows[part] or 0 for part in HELD_OUT}
-    own, names = elsewhere or {}, [each.name for each in shares]
-    sources = {id(each): each for each in (*(share.conversations for share in shares), *own.values())}
+    own = elsewhere or {}
+    sources = dict.fromkeys((*shares, *own.values()))
     # rows asked of each source: n w_i for weights w_i, with the largest n that no source exceeds
     weights, sizes = _weights(shares), [len(each.conversations) for each in shares]
     most = min((size / w for size, w in zip(sizes, weights, strict=True) if w), default=0.0)
     asked = [each.rows or (most * w if w else size) for each, w, size in zip(shares, weights, sizes, strict=True)]
     # Try with the spread first, then without: uneven groups may give too few rows with it.
     for spread in (GROUPS, 1):
-        pools = {place: _Pool(each, seed, spread) for place, each in sources.items()}
+        pools = {source: _Pool(source.conversations, seed, spread) for source in sources}
         held_out: dict[str, list[Conversation]] = {"test": [], "validation": []}
         for part, taken in held_out.items():
-            given = [id(own[part])] if part in own else [id(share.conversations) for share in shares]
+            given = [own[part]] if part in own else shares
             counts = [wanted[part]] if part in own else allotted(wanted[part], asked)
             for source, count in zip(given, counts, strict=True):
                 rows_taken = pools[source].take(count, usable)
@@ -78,16 +75,16 @@ def split(
                     if other != source and rows_taken:
                         pool.leave_out(groups, prompts)
                 taken += rows_taken
-        left = [pools[id(each.conversations)] for each in shares]
+        left = [pools[each] for each in shares]
         train = _mix([pool.groups for pool in left], shares, seed, rows["train"], usable)
         if train and all(len(held_out[part]) == wanted[part] for part in HELD_OUT):
-            left_over, asked_elsewhere = sum(p.left_over for p in left), sum(p.asked_elsewhere for p in left)
-            return Split(train, **held_out, left_over=left_over, asked_elsewhere=asked_elsewhere)
-    usable_in = [row.group for source in sources.values() for row in source if usable(row)]
-    raise TooFewRowsError(
-        f"data {listed(names)} gives {len(usable_in):,} usable rows in {len({*usable_in}):,} groups, too few for "
-        f"{wanted['validation']:,} validation rows, {wanted['test']:,} test rows and training rows of different "
-        "groups: lower data.test_rows or data.validation_rows, or give more data"
+            return Split(train, **held_out, left_out=sum((pool.left_out for pool in left), Counter[str]()))
+    usable_in = [row.group for source in sources for row in source.conversations if usable(row)]
+    raise QweftError(
+        f"data {listed([each.name for each in shares])} gives {len(usable_in):,} usable rows in "
+        f"{len({*usable_in}):,} groups, too few for {wanted['validation']:,} validation rows, {wanted['test']:,} test "
+        "rows and training rows of different groups: hold out fewer (data.test_rows, data.validation_rows, "
+        "evaluation.forgetting_rows), raise data.max_length if rows are too long for it, or give more data"
     )
 
 
@@ -116,7 +113,7 @@ class _Pool:
             groups.setdefault(conversation.group, []).append(conversation)
         self.groups = [groups[name] for name in sorted(groups, key=lambda name: _rank(seed, name))]
         self.spread = min(spread, max(1, len(self.groups) // 4))
-        self.left_over = self.asked_elsewhere = 0
+        self.left_out: Counter[str] = Counter()
 
     def take(self, wanted: int, usable: Usable) -> list[Conversation]:
         """Take `wanted` rows from the first groups, at most ceil(wanted / spread) from each."""
@@ -125,7 +122,7 @@ class _Pool:
             room = min(-(-wanted // self.spread), wanted - len(taken))
             for conversation in self.groups.pop(0):
                 if room == 0:
-                    self.left_over += 1
+                    self.left_out[LEFT_OVER] += 1
                 elif usable(conversation):
                     taken.append(conversation)
                     room -= 1
@@ -136,7 +133,7 @@ class _Pool:
         before = sum(map(len, self.groups))
         kept = [[row for row in group if row.group not in groups and row.asked not in prompts] for group in self.groups]
         self.groups = [group for group in kept if group]
-        self.asked_elsewhere += before - sum(map(len, self.groups))
+        self.left_out[ASKED_ELSEWHERE] += before - sum(map(len, self.groups))
 
 
 def _mix(
@@ -163,7 +160,7 @@ def _mix(
     for place, count in counts.items():
         taken = list(islice((one for one in ranked[place] if usable(one[1])), count))
         if len(taken) < count or not count:
-            raise TooFewRowsError(
+            raise QweftError(
                 f"data.sources: {shares[place].name} has {len(ranked[place]):,} training rows, not {count:,}; give more"
             )
         chosen += taken

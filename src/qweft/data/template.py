@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qweft.data.conversation import CALL, ROLES, Conversation, Message
+from qweft.data.conversation import CALL, Conversation, Message
 from qweft.data.turns import read_tools, read_turns
 from qweft.errors import QweftError
 
@@ -19,9 +19,9 @@ DAY = (
 ONE_DAY = (
     "{% macro strftime_now(format) %}{{ format"
     + "".join(".replace('{}', '{}')".format(*form.split("=")) for form in DAY.split())
-    + " }}{% endmacro %}\n"
+    + " }}{% endmacro %}"
 )
-"""Stands before a template that writes the present day: its rows would be others tomorrow, and no run could go on."""
+"""Stands before templates, as some write the present day: rows would be others tomorrow, and no run could go on."""
 # The space belongs to the answer's first word, not to "Assistant:". Byte-pair tokens start with their space, so the
 # prompt ends in the same token in training and in generation.
 PLAIN_TEMPLATE = (
@@ -70,12 +70,8 @@ def with_template(tokenizer: Any, template: str | None) -> Any:
 def in_words(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer that has the plain chat template if it has none, for programs that know only it."""
     made = copy.copy(tokenizer)
-    made.chat_template = tokenizer.chat_template or _plain_template(tokenizer)
+    made.chat_template = tokenizer.chat_template or f"{{{{ {_quoted(_start(tokenizer))} }}}}{PLAIN_TEMPLATE}"
     return made
-
-
-def _plain_template(tokenizer: Any) -> str:
-    return f"{{{{ {_quoted(_start(tokenizer))} }}}}{PLAIN_TEMPLATE}"
 
 
 def _start(tokenizer: Any) -> str:
@@ -88,21 +84,19 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def render(messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "") -> str:
-    """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`."""
-    template = None if tokenizer.chat_template else _plain_template(tokenizer)
-    options = {"tools": json.loads(tools) if tools else None, "chat_template": template}
-    return _applied(tokenizer, messages, options, answer_next)
+def render(
+    messages: Sequence[Message], tokenizer: Any, answer_next: bool = False, tools: str = "", **options: Any
+) -> str:
+    """Return the text of a conversation, special tokens included; tokenise it with `add_special_tokens=False`.
 
-
-def _applied(tokenizer: Any, messages: Sequence[Message], options: dict[str, Any], answer_next: bool) -> str:
-    """Return what a chat template writes; a space at a prompt's end is in training the answer's first, and goes."""
+    A space at a prompt's end is in training the answer's first, and goes. `options` are those of the chat template.
+    """
     turns = [message.turn for message in messages]
-    template = options.get("chat_template") or str(tokenizer.get_chat_template(None, options["tools"]))
-    options |= {"chat_template": ONE_DAY + template} if "strftime_now" in template else {}
-    options |= {"tokenize": False, "return_tensors": None, "return_dict": False}
+    options |= {"tools": json.loads(tools) if tools else None, "add_generation_prompt": answer_next}
+    made = in_words(tokenizer)
     try:
-        text = str(tokenizer.apply_chat_template(turns, **options, add_generation_prompt=answer_next))
+        options |= {"chat_template": ONE_DAY + made.get_chat_template(None, options["tools"]), "tokenize": False}
+        text = str(made.apply_chat_template(turns, **options))
     except Exception as fault:
         roles = ", ".join(message.role for message in messages)[:200]
         raise QweftError(
@@ -113,15 +107,17 @@ def _applied(tokenizer: Any, messages: Sequence[Message], options: dict[str, Any
 
 
 def _check_shown(messages: Sequence[Message], text: str) -> None:
-    """Raise if the last message of a role is not in a rendered text; white space and switches may differ."""
-    for role in ROLES:
-        content = next((message.content for message in reversed(messages) if message.role == role), "")
-        shown = content.rpartition("</think>")[2].strip()
-        forms = (shown, _quoted(shown)[1:-1])  # results may stand as JSON
-        if not any(form in text for form in forms) and _bare(shown) not in _bare(text):
-            raise QweftError(
-                f"the chat template leaves out what the {role} says ({shown[:40]!r}); give another one by data.template"
-            )
+    """Raise if a message or call is not in a rendered text; white space and switches may differ."""
+    written = _bare(text)
+    for message in messages:
+        said = message.content.rpartition("</think>")[2].strip()
+        for shown in (said, *(call["name"] for call in message.calls)):
+            # results may stand as JSON
+            if not any(_bare(form) in written for form in (shown, _quoted(shown)[1:-1])):
+                raise QweftError(
+                    f"the chat template leaves out what the {message.role} says ({shown[:40]!r}); give another one by "
+                    "data.template"
+                )
 
 
 def _bare(text: str) -> str:
@@ -131,18 +127,17 @@ def _bare(text: str) -> str:
 
 def for_others(tokenizer: Any) -> Any:
     """Return a copy of a tokenizer whose `apply_chat_template` reads and writes requests as rows of data."""
-    made, plain = in_words(tokenizer), in_words(tokenizer)
+    made = in_words(tokenizer)
 
     def apply_chat_template(conversation: Sequence[Any], **options: Any) -> Any:
         where = "the request"
         turns = read_turns(conversation, where, may_be_empty=True)
         # an answer that is sent back has the white space that the template writes around it
         turns = [turn._replace(content=turn.content.strip()) if turn.role == "assistant" else turn for turn in turns]
-        asked = Conversation(tuple(turns), "", read_tools(options.get("tools"), where), where)
+        asked = Conversation(tuple(turns), "", read_tools(options.pop("tools", None), where), where)
         formed = in_its_form(asked, tokenizer)
         answer_next, tensors = options.pop("add_generation_prompt", False), options.get("return_tensors")
-        options |= {"tools": json.loads(formed.tools) if formed.tools else None}
-        text = _applied(plain, formed.messages, options, answer_next)
+        text = render(formed.messages, tokenizer, answer_next, formed.tools, **options)
         return made(text, add_special_tokens=False, return_tensors=tensors)
 
     made.apply_chat_template = apply_chat_template
@@ -177,18 +172,9 @@ def shows_tools(tokenizer: Any) -> bool:
 
 def in_its_form(conversation: Conversation, tokenizer: Any) -> Conversation:
     """Return a conversation whose tools, calls and results the chat template writes: if need be as text."""
-    if not conversation.has_tools:
+    if not conversation.has_tools or shows_tools(tokenizer):
         return conversation
-    if not shows_tools(tokenizer):
-        return replace(conversation, messages=tuple(_in_plain_form(conversation)), tools="")
-    text = render(conversation.messages, tokenizer, tools=conversation.tools)
-    for number, message in enumerate(conversation.messages, 1):
-        content = message.content.rpartition("</think>")[2].strip() if message.calls else ""
-        if content not in text or not all(call["name"] in text for call in message.calls):
-            raise QweftError(
-                f"the chat template leaves out a part of message {number} beside its call; split the message"
-            )
-    return conversation
+    return replace(conversation, messages=tuple(_in_plain_form(conversation)), tools="")
 
 
 def _in_plain_form(conversation: Conversation) -> list[Message]:

@@ -26,13 +26,6 @@ class Encoded(TypedDict):
     labels: list[int]
 
 
-def encode(
-    conversation: Conversation, tokenizer: Any, max_length: int, overlong: Literal["cut", "drop"] = "cut"
-) -> Encoded | None:
-    """Return a conversation as a row of at most `max_length` tokens; `None` if dropped or without a learned token."""
-    return fit(tokenise(conversation, tokenizer), max_length, overlong)
-
-
 def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Encoded | None:
     """Cut or drop a row longer than `max_length` tokens; `None` if it is dropped or has no learned token left."""
     if len(row["input_ids"]) > max_length and overlong == "drop":
@@ -53,7 +46,6 @@ def target_tokens(row: Encoded) -> int:
 
 def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     """Tokenise a conversation as a whole and label its answers with their ends; of a plain text all is learned."""
-    check_offsets(tokenizer)
     if conversation.is_text:
         tokens = text_tokens(conversation.answer, tokenizer)
         return Encoded(input_ids=tokens, labels=list(tokens))
@@ -95,6 +87,10 @@ def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list
 
 
 def _offsets(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
+    if not tokenizer.is_fast:
+        raise QweftError(
+            f"{type(tokenizer).__name__} gives no character offsets; use a tokenizer with a tokenizer.json"
+        )
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     return tokens["input_ids"], tokens["offset_mapping"]
 
@@ -109,28 +105,6 @@ def closing_tokens(tokenizer: Any) -> set[int]:
     except QweftError:  # the template refuses such a conversation
         return set()
     return {*learned[-1:]} & tokenizer.added_tokens_decoder.keys()
-
-
-def no_end(tokenizer: Any) -> str:
-    """Return why no end of an answer is learned, with the way out; empty where the chat template writes one."""
-    try:
-        text, spans = answer_spans(TALK, tokenizer)
-    except QweftError:  # the template refuses such a conversation
-        return ""
-    if not text[: spans[-1][1]].endswith(TALK.answer):
-        return ""
-    end = tokenizer.eos_token
-    if end is None:
-        return "the tokenizer has no end token; name one as eos_token in its tokenizer_config.json"
-    return f"the chat template writes no end token after an answer; give one by data.template, which puts {end} there"
-
-
-def check_offsets(tokenizer: Any) -> None:
-    """Raise unless a tokenizer returns character offsets: unless it is a fast one."""
-    if not getattr(tokenizer, "is_fast", False):
-        raise QweftError(
-            f"{type(tokenizer).__name__} gives no character offsets; use a tokenizer with a tokenizer.json"
-        )
 
 
 def text_tokens(text: str, tokenizer: Any) -> list[int]:
@@ -170,12 +144,6 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
     return text, spans
 
 
-def answer_count(row: Encoded) -> int:
-    """Return the number of learned spans of a row: one per answer."""
-    learned = [label != IGNORED for label in row["labels"]]
-    return sum(now and not before for before, now in zip([False, *learned], learned, strict=False))
-
-
 def total_tokens(rows: Sequence[Encoded]) -> int:
     """Return the number of tokens of all rows, without padding."""
     return sum(len(row["input_ids"]) for row in rows)
@@ -187,7 +155,6 @@ def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iter
     if len(text) <= max_length // 5:  # a character has at most four tokens, its bytes
         yield conversation
         return
-    check_offsets(tokenizer)
     starts = [start for start, _ in _offsets(text, tokenizer)[1]]
     room = max(1, max_length - tokenizer.num_special_tokens_to_add())
     first = 0

@@ -38,21 +38,17 @@ class RowError(QweftError):
         self.where, self.what = where, what
 
 
-def is_text(value: object) -> bool:
-    """Return whether a value is a text, or a number, which is read as one; NaN stands for a missing value."""
-    return isinstance(value, str | int | float) and not isinstance(value, bool) and value == value
-
-
 def is_list(value: object) -> bool:
     """Return whether a value is a list, as of messages."""
-    return type(value) is list or (isinstance(value, Sequence) and not isinstance(value, str | bytes))
+    return isinstance(value, list | tuple)
 
 
 def plain_text(value: Any, name: str, where: str) -> str:
     """Return a text or number as text; raise for anything else, and for half a character."""
-    if type(value) is not str and (not is_text(value) or (isinstance(value, float) and not math.isfinite(value))):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, str) and not is_number:
         kind = value if isinstance(value, float) else type(value).__name__
-        raise RowError(where, f"{name} is {kind}, not text; write it as a text or a number")
+        raise RowError(where, f"{name} is {kind}, not text; write it as a text or a number, or leave it out")
     text = str(value)
     if NO_TEXT.search(text):
         raise RowError(where, f"{name} holds a NUL or half a character, as of a wrong encoding; save it as UTF-8")
@@ -65,7 +61,7 @@ def parsed(value: Any, what: str, where: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RowError(where, f"{what}: not JSON ({str(error)[:80]})") from error
 
 
@@ -99,8 +95,6 @@ def _read_turn(turn: Any, name: str, called: list[dict[str, Any]], where: str, m
     content = turn.get("content", turn.get("value"))
     calls = _calls(content if given == CALLS else turn.get("tool_calls") or turn.get(CALLS), name, where)
     is_answer = role == "assistant"
-    if calls and not is_answer:
-        raise RowError(where, f"{name} ({role}) calls a tool, which an assistant alone does")
     is_empty = given == CALLS or (is_answer and not content and (bool(calls) or may_be_empty))
     text = "" if is_empty else _content(content, name, where)
     if is_answer and not may_be_empty:
@@ -108,12 +102,16 @@ def _read_turn(turn: Any, name: str, called: list[dict[str, Any]], where: str, m
             raise RowError(where, f"the answer in {name} is empty")
         if turn.get("weight", 1) in (0, "0") or turn.get("train") is False:
             raise RowError(where, f"{name} has a weight of 0, which means not to learn it; take it out")
-    thought = next((turn[key] for key in THOUGHTS if is_answer and isinstance(turn.get(key), str | list)), "")
-    thought = plain_text(thought, f"the thought of {name}", where).strip()
-    if thought and not (text.lstrip().startswith("<think>") and thought in text):  # some have it in both
-        text = THOUGHT.format(thought, text.strip())
+    thought = next((turn[key] for key in THOUGHTS if is_answer and turn.get(key)), "")
+    text = with_thought(plain_text(thought, f"the thought of {name}", where), text)
     more = {"tool_calls": calls} if calls else _result_of(turn, called) if role == "tool" else {}
-    return Message(role, text, json.dumps(more, ensure_ascii=False) if more else "")
+    return Message(role, text, _json(more, f"the tools of {name}", where) if more else "")
+
+
+def with_thought(thought: str, answer: str) -> str:
+    """Return an answer after its chain of thought, which some rows have in both."""
+    thought = thought.strip()
+    return THOUGHT.format(thought, answer.strip()) if thought and "</think>" not in answer else answer
 
 
 def _content(content: Any, name: str, where: str) -> str:
@@ -123,8 +121,8 @@ def _content(content: Any, name: str, where: str) -> str:
         raise RowError(where, f"{name} has no text content")
     texts: list[str] = []
     for part in parts:
-        kind = part.get("type", "text") if isinstance(part, Mapping) else type(part).__name__
-        text = part.get("text") if isinstance(part, Mapping) else part
+        given = part if isinstance(part, Mapping) else {"text": part}
+        kind, text = given.get("type", "text"), given.get("text")
         if kind not in PARTS or not isinstance(text, str):
             raise RowError(where, f"{name} has a part of type {str(kind)[:40]}, and only text is read")
         texts.append(text)
@@ -144,7 +142,7 @@ def _calls(given: Any, name: str, where: str) -> list[dict[str, Any]]:
         if not isinstance(arguments, Mapping):
             raise RowError(where, f"{what} are no JSON object")
         known = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-        called = {"name": function["name"], "arguments": _jsonable(arguments, what, where)}
+        called = {"name": function["name"], "arguments": arguments}
         calls.append({"type": "function", **known, "function": called})
     return calls
 
@@ -152,8 +150,7 @@ def _calls(given: Any, name: str, where: str) -> list[dict[str, Any]]:
 def _function(tool: Any, what: str, where: str) -> Row:
     """Return the function of a tool or call, which may stand without the object around it."""
     function = tool.get("function", tool) if isinstance(tool, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(name, str) or not name.strip():
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise RowError(where, f"{what} names no function; it needs a name")
     return function
 
@@ -172,14 +169,13 @@ def _result_of(turn: Row, called: list[dict[str, Any]]) -> dict[str, Any]:
 def read_tools(given: Any, where: str) -> str:
     """Return a row's `tools`, or its JSON text, as a JSON list of {"type": "function", ...}; empty without any."""
     functions = [_function(tool, "an entry of tools", where) for tool in parsed_list(given, "tools", where)]
-    made = [{"type": "function", "function": _jsonable(function, "tools", where)} for function in functions]
-    return json.dumps(made, ensure_ascii=False) if made else ""
+    made = [{"type": "function", "function": function} for function in functions]
+    return _json(made, "tools", where) if made else ""
 
 
-def _jsonable(value: Row, what: str, where: str) -> dict[str, Any]:
+def _json(value: Any, what: str, where: str) -> str:
     try:
-        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
         raise RowError(where, f"{what}: not what JSON can hold ({str(error)[:80]})") from error
-    made: dict[str, Any] = json.loads(plain_text(text, what, where))
-    return made
+    return plain_text(text, what, where)

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data, read_conversations
-from qweft.data.split import TooFewRowsError
-from qweft.data.tokens import Encoded, encode
+from qweft.data.tokens import Encoded, fit, tokenise
 from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
@@ -130,14 +129,10 @@ def other_rows(judging: EvaluationConfig, data: DataConfig, tokenizer: Any) -> l
         if not judging.forgetting_first:
             return load_data(config, tokenizer).test
         conversations = list(read_conversations(replace(config, max_rows=count)))
-    except TooFewRowsError as error:
-        raise QweftError(
-            f"evaluation.forgetting {source}: too few rows for {count}; lower evaluation.forgetting_rows"
-        ) from error
     except QweftError as error:
         raise QweftError(f"evaluation.forgetting: {error}") from error
     # cut to the maximum length: a long plain text is not split into several rows
-    rows = [encode(conversation, tokenizer, judging.forgetting_length) for conversation in conversations]
+    rows = [fit(tokenise(each, tokenizer), judging.forgetting_length, "cut") for each in conversations]
     kept = [row for row in rows if row is not None]
     if len(kept) < count:
         raise QweftError(f"evaluation.forgetting: {source}: {len(kept)} of {count} rows fit; raise {LENGTH}")

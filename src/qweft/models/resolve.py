@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from qweft.errors import QweftError
@@ -15,8 +14,6 @@ from qweft.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, check_installed, embedded_model, prepared_folder
 from qweft.models.quantization import SAID, check_quantization
-from qweft.records import read_json
-from qweft.text import cut
 
 PATIENCE = 3.0
 """Seconds to wait for an answer of the hub."""
@@ -32,22 +29,19 @@ def offline() -> bool:
     return is_offline_mode()
 
 
-def hub_answers(path: str) -> bool:
-    """Return whether the hub answers, whatever it says, for the path of a file: asked once, never when offline."""
-    return not offline() and _status(path) is not None
+def no_answer(path: str) -> str:
+    """Return why the hub does not answer for the path of a file, as the end of a sentence; empty if it does."""
+    if offline():
+        return "HF_HUB_OFFLINE is set"
+    return f"the hub did not answer within {PATIENCE:.0f} s" if _status(path) is None else ""
 
 
-def no_answer() -> str:
-    """Return why the hub gave no answer, as the end of a sentence."""
-    return "HF_HUB_OFFLINE is set" if offline() else f"the hub did not answer within {PATIENCE:.0f} s"
-
-
-def why_not(hub_id: str) -> str | None:
-    """Return why the hub does not serve a model, as the end of a sentence; `None` if it does."""
-    status = None if offline() else _status(f"{hub_id}/resolve/main/config.json")
-    if status is None:
-        return no_answer()
-    return None if status < 400 else f"the hub answered {status}, so there is no such model, or it asks for a login"
+def why_not(hub_id: str) -> str:
+    """Return why the hub does not serve a model, as the end of a sentence; empty if it does."""
+    path = f"{hub_id}/resolve/main/config.json"
+    if (silent := no_answer(path)) or (status := _status(path) or 0) < 400:
+        return silent
+    return f"the hub answered {status}, so there is no such model, or it asks for a login"
 
 
 @cache
@@ -75,11 +69,10 @@ def _status(path: str) -> int | None:
 def cached_snapshot(hub_id: str) -> Path | None:
     """Return the folder of a model in the local hub cache; `None` without its config and weights."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(hub_id, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
+    except (OSError, ValueError):  # it is not there, or the name is no hub id
         return None
     return folder if (folder / "config.json").is_file() and has_weights(folder) else None
 
@@ -139,10 +132,7 @@ def check_model(config: ModelConfig, needs_weights: bool = True) -> ModelSource:
     if needs_weights and config.device == "meta":
         raise QweftError("--model.device meta has shapes and no numbers; give auto, cpu or cuda")
     source = find(config)
-    held: dict[str, Any] = {}
-    if config.quantization is not None and source.local and source.package is None:
-        held = read_json(Path(source.location) / "config.json", f"check that {source.location} is whole")
-    check_quantization(config.quantization, config.name, held)
+    check_quantization(config.quantization, config.name, {})
     if needs_weights:
         check_weights(source)
     return source
@@ -167,22 +157,22 @@ def check_weights(source: ModelSource) -> None:
 def find(config: ModelConfig) -> ModelSource:
     """Return a local folder with a config.json, else an alias (hub or cache before package), else a hub id."""
     name, folder = config.name, named_path(config.name)
+    model, aliases, missing = embedded_model(name), ", ".join(EMBEDDED_MODELS), f"model {name}: not here"
     if (folder / "config.json").is_file():
-        made = [each for each in EMBEDDED_MODELS.values() if prepared_folder(each).resolve() == folder.resolve()]
-        origin, hub_id = (made[0].origin, made[0].hub_id) if made else (f"local folder {name}", None)
+        made = model if model is not None and model.folder == folder.name else None
+        origin, hub_id = (made.origin, made.hub_id) if made else (f"local folder {name}", None)
         return ModelSource(name, os.fspath(folder), origin, local=True, hub_id=hub_id)
     if folder.exists():
         what = "the folder has no config.json" if folder.is_dir() else "it is a file"
-        raise QweftError(f"model {cut(name)}: {what}; give the folder that save_pretrained wrote, or a hub id")
-    model, aliases, missing = embedded_model(name), ", ".join(EMBEDDED_MODELS), f"model {cut(name)}: not here"
+        raise QweftError(f"model {name}: {what}; give the folder that save_pretrained wrote, or a hub id")
     if config.source == "package" and model is None:
         raise QweftError(
-            f"model {cut(name)}: no package holds it; the aliases with a package are {aliases}; or set source to hub"
+            f"model {name}: no package holds it; the aliases with a package are {aliases}; or set source to hub"
         )
     if config.source != "package" and HUB_ID.fullmatch(name):
         hub_id = name if model is None else model.hub_id
         reason = why_not(hub_id)
-        if reason is None:
+        if not reason:
             return ModelSource(name, hub_id, f"{hub_id} from the hub", local=False, hub_id=hub_id)
         if (snapshot := cached_snapshot(hub_id)) is not None:
             origin = f"{hub_id} from the hub cache, revision {snapshot.name[:8]}"
@@ -192,7 +182,7 @@ def find(config: ModelConfig) -> ModelSource:
             raise QweftError(f"{missing}; fill the hub cache, or give --model.source package")
     if model is None:
         raise QweftError(
-            f"model {cut(name)}: not found; give a local folder that holds a config.json, or an alias ({aliases}), or "
+            f"model {name}: not found; give a local folder that holds a config.json, or an alias ({aliases}), or "
             f"a hub id, which needs a connection or a filled hub cache: {why_not(name)}"
         )
     check_installed(model, missing)
