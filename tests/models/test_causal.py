@@ -20,8 +20,8 @@ BERT = {
 }  # fmt: skip
 T5 = {"vocab_size": 400, "d_model": 16, "d_ff": 16, "d_kv": 8, "num_layers": 1, "num_heads": 2}
 ENCODERS = [
-    ("Bert", "ForMaskedLM", BERT, "bert is an encoder (is_decoder is not true)"),
-    ("T5", "ForConditionalGeneration", T5, "t5 is an encoder-decoder"),
+    ("Bert", "ForMaskedLM", BERT, "BertLMHeadModel is not causal"),
+    ("T5", "ForConditionalGeneration", T5, "none that transformers loads as a decoder"),
 ]
 SOURCE = ModelSource("mine", "mine", "folder", local=True)
 
@@ -35,11 +35,10 @@ def saved(folder, stem, head, sizes, **changes):
 
 
 @pytest.mark.parametrize(("stem", "head", "sizes", "words"), ENCODERS)
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_an_encoder_is_refused_by_its_config(tmp_path, stem, head, sizes, words, device):
+def test_an_encoder_is_refused(tmp_path, stem, head, sizes, words):
     folder = saved(tmp_path, stem, head, sizes)
     with pytest.raises(QweftError, match=r"give a decoder \(a model saved as \.\.\.ForCausalLM\)$") as fault:
-        load_model(ModelConfig(name=folder, device=device))
+        load_model(ModelConfig(name=folder, device="cpu"))
     assert words in str(fault.value)
 
 

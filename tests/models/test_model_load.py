@@ -56,7 +56,7 @@ def test_the_type_auto_is_float32_on_the_cpu_and_bfloat16_where_a_gpu_has_it(mon
     [
         ("gpu", "device gpu: unknown; use auto, cpu, cuda"),
         ("cuda:99", "torch sees 0 CUDA devices"),
-        ("mps", "torch sees no MPS device"),
+        ("mps", "torch sees 0 MPS devices"),
     ],
 )
 def test_a_device_that_is_not_there(monkeypatch, name, words):

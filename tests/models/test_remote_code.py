@@ -55,7 +55,7 @@ def test_no_command_runs_it_or_asks(command, places, monkeypatch, capsys):
     assert main([command, *WORDS[command]]) == 2
     said = capsys.readouterr()
     assert not (places / "marker").exists()
-    assert "model model: model holds Python code of its own" in said.err and "give --trust-remote-code" in said.err
+    assert "holds Python code of its own" in said.err and "give --trust-remote-code" in said.err
     assert "[y/N]" not in said.out + said.err and "Traceback" not in said.err
 
 

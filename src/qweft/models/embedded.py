@@ -67,8 +67,6 @@ def prepare(model: EmbeddedModel) -> Path:
         (done / MARK).touch()
         for path in done.iterdir():
             path.chmod(0o644)  # safetensors makes files readable only by their owner, but a cache may be shared
-        if final.exists() and not is_prepared(model):  # someone deleted files by hand; the rest goes with the scratch
-            final.rename(Path(name, "remains"))
         try:
             done.rename(final)
         except OSError:

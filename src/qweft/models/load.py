@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,36 +13,30 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.errors import OutOfMemoryError, QweftError, memory_said
-from qweft.models.causal import check_config, check_outputs, config_of
+from qweft.models.causal import WAY, check_config, check_outputs, config_of
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
-from qweft.models.quantization import check_device, keep_unpacked, mark_shapes, scheme
+from qweft.models.quantization import keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
 from qweft.text import progress
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
     """Return a device; "auto" is CUDA, else MPS, else the CPU; each worker has its own CUDA device, by LOCAL_RANK."""
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", _cuda_of_this_process())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        name = next((kind for kind, count in counts.items() if count), "cpu")
     check_device_name(name)
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise QweftError(f"device {name}: torch sees {count} CUDA devices on this machine; use auto or cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise QweftError(f"device {name}: torch sees no MPS device on this machine; use auto or cpu")
-    return torch.device("cuda", _cuda_of_this_process()) if name == "cuda" else device
-
-
-def _cuda_of_this_process() -> int:
+    count = counts.get(device.type, 1)
+    if (device.index or 0) >= count:
+        kind = device.type.upper()
+        raise QweftError(f"device {name}: torch sees {count} {kind} devices on this machine; use auto or cpu")
+    if name != "cuda":
+        return device
     place = int(os.environ.get("LOCAL_RANK", "-1"))
     # A local rank beyond the visible devices means that the launcher gave this process its own device.
-    return place if 0 <= place < torch.cuda.device_count() else torch.cuda.current_device()
+    return torch.device("cuda", place if 0 <= place < count else torch.cuda.current_device())
 
 
 def choose_dtype(name: str, device: torch.device, source: ModelSource | None = None) -> torch.dtype:
@@ -51,21 +45,18 @@ def choose_dtype(name: str, device: torch.device, source: ModelSource | None = N
         if device.type == "cuda":  # by default torch also returns True for emulated bfloat16
             hardware = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            hardware = device.type == "cpu" and cpu_computes_bfloat16() and _is_saved_in_bfloat16(source)
+            saved = (source and config_of(source)) or {}
+            is_saved_so = "bfloat16" in (saved.get("dtype"), saved.get("torch_dtype"))
+            hardware = device.type == "cpu" and cpu_computes_bfloat16() and is_saved_so
         return torch.bfloat16 if hardware else torch.float32
-    return DTYPES[name]
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def cpu_computes_bfloat16() -> bool:
     """Whether the processor has instructions that multiply in bfloat16, as far as this PyTorch tells."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
-    config = source and config_of(source)
-    parts = (config, config.get("text_config")) if isinstance(config, Mapping) else ()
-    return any("bfloat16" in (p.get("dtype"), p.get("torch_dtype")) for p in parts if isinstance(p, Mapping))
 
 
 CausalLM: Any = AutoModelForCausalLM  # its stubs lack output_loading_info and from_config
@@ -88,7 +79,6 @@ def load_model(config: ModelConfig) -> LoadedModel:
     source = resolve(config)
     dtype = choose_dtype(config.dtype, device, source)
     check_config(source, config.quantization)
-    check_device(config.quantization, device)
     asked = None if config.quantization is None else scheme(config.quantization, dtype)
     if device.type == "meta":
         has_none = source.local and not has_tokenizer(Path(source.location))
@@ -97,28 +87,15 @@ def load_model(config: ModelConfig) -> LoadedModel:
     check_weights(source)
     tokenizer = load_tokenizer(source)
     model = keep_unpacked(_weights(source, dtype, device, asked)).eval()
-    _take_padding(model, tokenizer)
+    if tokenizer.pad_token_id >= len(model.get_input_embeddings().weight):  # it was added, and the model not resized
+        tokenizer.pad_token = tokenizer.eos_token
     with _told(source, "it does not run"):  # by a config that is not its weights' own
         check_outputs(model, source)
-    shape = model.config.get_text_config()  # a model of text and images has its numbers there
-    if getattr(shape, "pad_token_id", None) is None:
-        shape.pad_token_id = tokenizer.pad_token_id
-    if getattr(model, "generation_config", None) is not None and model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = tokenizer.pad_token_id
+    # a model of text and images has its numbers in its text config
+    for settings in (model.config.get_text_config(), model.generation_config):
+        if getattr(settings, "pad_token_id", None) is None:
+            settings.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(model, tokenizer, source, dtype, device)
-
-
-def _take_padding(model: Any, tokenizer: Any) -> None:
-    """Pad by the end token where a pad token was added to the tokenizer without resizing the model."""
-    known = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    if known is None or tokenizer.pad_token_id < known:
-        return
-    if tokenizer.eos_token_id is None or tokenizer.eos_token_id >= known:
-        raise QweftError(
-            f"the tokenizer's pad token is {tokenizer.pad_token_id:,}, and the model has embeddings for {known:,}; "
-            "resize them (model.resize_token_embeddings), or take another pad token"
-        )
-    tokenizer.pad_token = tokenizer.eos_token
 
 
 def load_tokenizer(source: ModelSource) -> Any:
@@ -171,6 +148,22 @@ def _weights(source: ModelSource, dtype: torch.dtype, device: torch.device, aske
     return model
 
 
+UNKNOWN = "its architecture is none that transformers loads as a decoder", f"update transformers, or {WAY}"
+TOLD = {
+    "trust_remote_code": (
+        "its folder holds Python code of its own, which is not run unasked",
+        "read that code, then give --trust-remote-code",
+    ),
+    "weights_only": (
+        "a .bin file is a pickle of more than tensors, which could run code",
+        "convert it to safetensors where you trust it",
+    ),
+    "does not recognize this architecture": UNKNOWN,
+    "Unrecognized": UNKNOWN,
+}
+"""By words of an error of transformers or torch, what is wrong and the way out."""
+
+
 @contextmanager
 def _told(source: ModelSource, what: str) -> Iterator[None]:
     """Raise what transformers raises in the block as one sentence, with its first line and a way out."""
@@ -180,20 +173,11 @@ def _told(source: ModelSource, what: str) -> Iterator[None]:
     except QweftError:
         raise
     except Exception as fault:
-        text = str(fault)
-        reason = next((line.strip() for line in text.splitlines() if line.strip()), type(fault).__name__)
-        way = source.way
+        first = next((line.strip() for line in str(fault).splitlines() if line.strip()), type(fault).__name__)
+        reason, way = next((told for words, told in TOLD.items() if words in str(fault)), (first, source.way))
         if (memory := memory_said(fault)) is not None:
             kind, what, reason = OutOfMemoryError, "the memory is too small", memory
             way = "load it with model.quantization or on another model.device, or choose a smaller model"
-        elif "trust_remote_code" in text:
-            what, reason = f"{source.location} holds Python code of its own", "it is not run unasked"
-            way = "read that code, then give --trust-remote-code"
-        elif "weights_only" in text:  # torch's own words say how to run the code
-            reason = "a .bin file is a pickle of more than tensors, which could run code"
-            way = "convert it to safetensors where you trust it"
-        elif "does not recognize this architecture" in text or "Unrecognized" in reason:
-            way = "the installed transformers does not know this architecture: update it, or choose another model"
         raise kind(f"{name}: {what} ({reason[:300].rstrip('.')}); {way}") from fault
 
 

@@ -32,20 +32,6 @@ def check_quantization(quantization: str | None, name: str, config: Mapping[str,
         )
 
 
-def check_device(quantization: str | None, device: "torch.device") -> None:
-    """Raise if bitsandbytes does not run on a device."""
-    if quantization is None or device.type == "meta":
-        return
-    import bitsandbytes
-
-    known = sorted(getattr(bitsandbytes, "supported_torch_devices", {"cuda"}))
-    if device.type not in known:
-        raise QweftError(
-            f"model.quantization {quantization}: the installed bitsandbytes runs on {', '.join(known)}, not on "
-            f"{device.type}; choose another model.device, or leave it out"
-        )
-
-
 def scheme(quantization: str, dtype: "torch.dtype") -> "BitsAndBytesConfig":
     """Return what `from_pretrained` takes as `quantization_config`: NF4 in blocks of 64, or LLM.int8."""
     from transformers import BitsAndBytesConfig
