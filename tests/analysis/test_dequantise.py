@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from qweft.analysis.dequantise import KINDS, dequantise, fitted, in_place, terms
+from qweft.analysis.dequantise import KINDS, dequantise, in_place, terms
 from qweft.analysis.describe import replacements
+from qweft.analysis.layers import fitted
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
 from tests.analysis.examples import adapted
@@ -51,7 +52,7 @@ def losses(model, rows):
 def test_the_fourier_fit_has_the_circuits_own_coefficients(n, layers, reupload):
     """Against those from a grid of 2 U + 1 points for each input, which decide them all."""
     circuit, angles, c, q = circuit_and_values(n, layers, 900, reupload)
-    coefficients, missed = fitted("fourier", circuit, c, q, 700)
+    coefficients, missed = fitted(terms("fourier", circuit, c), q, 700)
     points = 2 * (layers if reupload else 1) + 1
     grid = 2 * math.pi * np.arange(points) / points
     there = torch.tensor(np.array(list(itertools.product(grid, repeat=n))))
@@ -64,7 +65,7 @@ def test_the_fourier_fit_has_the_circuits_own_coefficients(n, layers, reupload):
 def test_a_planted_quadratic_is_found_and_an_affine_map_misses_its_squares():
     circuit, _, c, _ = circuit_and_values(3, 2, 4000)
     planted = 0.3 - 0.2 * c + 0.1 * c * c.roll(1, 1)  # of variance 0.04 and 0.01, uncorrelated
-    missed = {kind: fitted(kind, circuit, c, planted, 2000)[1] for kind in ("constant", "affine", "quadratic")}
+    missed = {kind: fitted(terms(kind, circuit, c), planted, 2000)[1] for kind in ("constant", "affine", "quadratic")}
     assert missed["constant"] == pytest.approx(1, abs=0.01) and missed["affine"] == pytest.approx(0.2, abs=0.03)
     assert missed["quadratic"] < 1e-20
 
@@ -93,7 +94,7 @@ def test_a_constant_by_hand():
     fit, judge = rows[:3], rows[3:]
     found = dequantise(model, rows, PAD)
     assert found.tokens == 5 + 9 + 12  # no padding
-    assert found.left_out == {"fourier": "it has 125 terms, and at most 26 tokens are there"}
+    assert found.left_out == {"fourier": "it has 125 terms, and at most 26 are fitted to so many tokens"}
     means = {}
     for name, core in circuit_layers(model).items():
         seen = []
@@ -139,4 +140,4 @@ def test_of_a_gain_within_twice_its_error_no_share_is_told():
     assert 0 < found.gain < 2 * found.gain_error
     assert all(fit.kept is None and fit.kept_error is None for fit in found.fits.values())
     *_, line, left = replacements(found)
-    assert "nats a token, within twice its standard error: shares of it mean nothing" in line and "left out" in left
+    assert "nats a token, not above twice its standard error: no share of it is told" in line and "left out" in left

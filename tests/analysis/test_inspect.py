@@ -10,7 +10,9 @@ from rich.console import Console
 
 from qweft import QweftError, QwthnConfig, find_bases
 from qweft.analysis.describe import describe
+from qweft.analysis.measures import MEASURES
 from qweft.analysis.run import inspect_adapter
+from qweft.method.names import PARTS
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
 from tests.tiny_models import tiny_llama
 
@@ -30,12 +32,12 @@ def text_of(found):
 def test_the_form_that_a_report_draws(preset):
     found = inspect_adapter(adapted(preset), batches()).to_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found["adapter"], found["kind"], found["rows"], found["tokens"]) == ("default", "qwthn", 24, 204)
+    assert (found["adapter"], found["rows"], found["tokens"]) == ("default", 24, 204)
     names = [f"model.layers.{block}.self_attn.{module}" for block in (0, 1) for module in ("q_proj", "v_proj")]
     assert [layer["layer"] for layer in found["layers"]] == names
     assert [(layer["block"], layer["module"]) for layer in found["layers"]][1:3] == [(0, "v_proj"), (1, "q_proj")]
     for layer in found["layers"]:
-        assert all((layer[key] is None) == (preset in ("mpo", "lora")) for key in OF_A_CIRCUIT)
+        assert all((key in layer) == (preset not in ("mpo", "lora")) for key in OF_A_CIRCUIT)
         assert layer["non_affinity"] is not None
         assert len(layer["spectrum"]) == layer["rank"] == 3
         assert (layer["gradient_norms"]["circuit"] is None) == (preset in ("mpo", "lora"))
@@ -47,6 +49,13 @@ def test_the_form_that_a_report_draws(preset):
     }
 
 
+def test_every_number_is_shown_or_left_out_on_purpose():
+    numbers = {*inspect_adapter(adapted("qtha"), batches()).layers[0].numbers}
+    shown = {measure.key for measure in MEASURES}
+    assert numbers - shown == {"stable_rank_token", "rank_token", "entanglement_sd"}
+    assert shown - numbers == {f"gradient_norms.{part}" for part in PARTS}
+
+
 def test_lora_stands_beside_it():
     """PEFT's LoRA, and the same matrices in our family's member `lora`, have the same numbers."""
     model, ours = with_lora(), adapted("lora", alpha=8.0)
@@ -54,11 +63,10 @@ def test_lora_stands_beside_it():
         copy.qwthn_compress["default"].weight.data.copy_(layer.lora_A["default"].weight)
         copy.qwthn_expand["default"].weight.data.copy_(layer.lora_B["default"].weight)
     found, same = inspect_adapter(model, batches()), inspect_adapter(ours, batches())
-    assert (found.kind, same.kind) == ("lora", "qwthn")
     for one, other in zip(found.layers, same.layers, strict=True):
         assert one.numbers["different_maps"] == pytest.approx(1)
         assert one.spectrum == pytest.approx(other.spectrum)
-        assert all(one.numbers[name] is None for name in ("non_affinity", "circuit_share", "entanglement"))
+        assert all(name not in one.numbers for name in ("non_affinity", "circuit_share", "entanglement"))
     assert "Different maps over the tokens 1 1 for every linear branch" in text_of(found)
 
 
@@ -176,8 +184,8 @@ def test_what_cannot_be_inspected_is_said():
     vera = get_peft_model(tiny_llama(), VeraConfig(target_modules=["q_proj"]))
     for model, words in (
         (tiny_llama(), "no adapter"),
-        (vera, "PEFT's method VERA"),
-        (with_lora(use_dora=True), "no kind that is measured"),
+        (vera, "no layer of adapter 'default' is measured"),
+        (with_lora(use_dora=True), "no layer of adapter 'default' is measured"),
     ):
         with pytest.raises(QweftError, match=words):
             inspect_adapter(model, batches())

@@ -41,13 +41,13 @@ def trained(tmp_path_factory):
 def test_a_hybrid_and_a_lora(trained, tmp_path):
     file = tmp_path / "new" / "found.json"
     found = inspect(trained["hybrid"], {"output": str(file), "rows": 5})
-    assert (found.kind, found.rows, found.adapter) == ("qwthn", 5, str(trained["hybrid"]))
+    assert (found.rows, found.adapter) == (5, str(trained["hybrid"]))
     assert all(layer.numbers["relative_size"] > 0 and layer.gradient_norms for layer in found.layers)
     assert json.loads(file.read_text()) == {"format": 1, **found.to_json()}
     assert [path.name for path in file.parent.iterdir()] == ["found.json"]
     assert inspect(trained["hybrid"], {"output": str(file), "rows": 5}) == found  # its own file may be replaced
     lora = inspect(trained["lora"], {"split": "test", "rows": 99})
-    assert (lora.kind, lora.rows) == ("lora", 4)
+    assert lora.rows == 4
     assert all(layer.numbers["different_maps"] == pytest.approx(1) for layer in lora.layers)
 
 
@@ -67,7 +67,7 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
     assert main(["inspect", str(trained["hybrid"]), "--dequantise", "true"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "4 circuits replaced: fitted on 3 rows, judged on 3" in out
-    assert "affine maps 3 " in out and "nothing " in out and "gain over the base model:" in out
+    assert "gain over the base model:" in out
     found = inspect(trained["hybrid"], {"dequantise": True, "split": "test"}).to_json()["dequantised"]
     assert (found["rows_fitted"], found["rows_judged"]) == (2, 2)
     assert {"constant", "affine", "quadratic"} <= found["fits"].keys()
@@ -93,6 +93,6 @@ def test_an_inspection_replaces_nothing_else(trained, name, monkeypatch):
     monkeypatch.setattr("qweft.evaluation.saved.load_model", None)
     file = trained["hybrid"] / name
     before = file.read_bytes()
-    with pytest.raises(QweftError, match="no inspection wrote it"):
+    with pytest.raises(QweftError, match="give another --output"):
         inspect(trained["hybrid"], {"output": str(file)})
     assert file.read_bytes() == before

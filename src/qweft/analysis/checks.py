@@ -29,15 +29,16 @@ def check_inspection(
     overrides: dict[str, Any] = {name: given.pop(name) for name in ("model", "data") if name in given}
     config = InspectionConfig(**given)
     check_values(config, "")
-    saved = read_saved(adapter)
-    core = saved.get("core")
-    is_circuit = isinstance(core, str) and core in CORES and has_circuit(core)
-    if config.dequantise and not is_circuit:  # before all that would be measured first
+    with_circuit = [core for core in CORES if has_circuit(core)]
+    if config.dequantise and read_saved(adapter).get("core") not in with_circuit:  # before all that is measured first
         raise QweftError(f"dequantise replaces circuits, and {adapter} has none; leave dequantise out")
     model_config, data_config, _ = sections_of(adapter, overrides)
     check_evaluation(EvaluationConfig(split=config.split), data_config)
     if config.output is not None:
-        _check_output(Path(config.output))
+        file = Path(config.output)
+        check_file(file, "--output")
+        if file.exists() and "layers" not in read_record(file, "give another --output"):
+            raise QweftError(f"--output {file} is there already, and no inspection wrote it; give another --output")
     check_data_config(data_config)
     check_places(data_config)
     check_model(model_config)
@@ -54,15 +55,3 @@ def preview(adapter: Path, options: Mapping[str, Any] | None = None) -> Preview:
     ]
     lines += ["the circuits replaced by classical fits: half of the rows to fit, half to judge"] * config.dequantise
     return Preview((*lines, f"written to {config.output}" if config.output else "nothing is written"))
-
-
-def _check_output(file: Path) -> None:
-    """Raise if a file would replace anything but an earlier inspection, as an adapter's config or the rows."""
-    check_file(file, "--output")
-    if file.exists() and file.stat().st_size:
-        try:
-            is_ours = {"layers", "means"} <= read_record(file, "").keys()
-        except QweftError:
-            is_ours = False
-        if not is_ours:
-            raise QweftError(f"--output {file} is there already, and no inspection wrote it; give another --output")

@@ -7,11 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
 from qweft.adapter.cores import Measure
+from qweft.analysis.layers import fitted
+from qweft.analysis.measures import REPLACED
 from qweft.circuit import Circuit, expectation_values
 from qweft.data.tokens import Encoded, target_tokens
 from qweft.errors import QweftError
@@ -19,14 +21,11 @@ from qweft.evaluation.loss import score_rows
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.scores import CLEAR, loss_of, ratio
 
-Kind = Literal["constant", "affine", "quadratic", "fourier"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS = tuple(REPLACED)
 LEAST_ROWS = 4
 """Two to fit and two to judge, the fewest with a standard error."""
 MOST_TERMS = 2048
 """Most terms of a fit: 2,000 terms take a second or more for each circuit."""
-CUT = 1e-10
-"""Singular values below this share of the largest are left out, so that no coefficient is made of rounding errors."""
 
 
 def uploads_of(circuit: Circuit) -> list[int]:
@@ -35,14 +34,14 @@ def uploads_of(circuit: Circuit) -> list[int]:
     return [uploads[index] for index in range(circuit.inputs)]
 
 
-def count_terms(kind: Kind, circuit: Circuit) -> int:
+def count_terms(kind: str, circuit: Circuit) -> int:
     """Return the number of terms: 1, n + 1, (n + 1) (n + 2) / 2, or the product over inputs of 2 U + 1 (U uploads)."""
-    n = circuit.inputs
-    counts = {"constant": 1, "affine": n + 1, "quadratic": (n + 1) * (n + 2) // 2}
-    return counts[kind] if kind in counts else math.prod(2 * uploads + 1 for uploads in uploads_of(circuit))
+    if kind == "fourier":
+        return math.prod(2 * uploads + 1 for uploads in uploads_of(circuit))
+    return terms(kind, circuit, torch.zeros(1, circuit.inputs)).shape[1]
 
 
-def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
+def terms(kind: str, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
     """Return a fit's terms for every token; fourier: products of 1, cos(m c_i), sin(m c_i) (PRA 103, 032430, 2021)."""
     found = torch.ones_like(c[:, :1])
     if kind == "fourier":
@@ -59,19 +58,7 @@ def terms(kind: Kind, circuit: Circuit, c: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def fitted(kind: Kind, circuit: Circuit, c: torch.Tensor, q: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
-    """Return the least-squares fit to the first tokens, and sum |q - fit|^2 / sum |q - mean q|^2 of the others."""
-    found = terms(kind, circuit, c)
-    # "gelsd": the inputs may lie in fewer than n dimensions
-    coefficients = torch.linalg.lstsq(found[:count], q[:count], rcond=CUT, driver="gelsd").solution
-    others = q[count:]
-    missed = float((others - found[count:] @ coefficients).square().sum())
-    variance = float((others - others.mean(0)).square().sum())
-    floor = (len(others) * torch.finfo(q.dtype).eps) ** 2 * float(others.square().sum())  # rounding error of the mean
-    return coefficients, missed / variance if variance > floor else 0.0
-
-
-def in_place(kind: Kind, coefficients: torch.Tensor) -> Measure:
+def in_place(kind: str, coefficients: torch.Tensor) -> Measure:
     """Return a fit that is measured in place of its circuit: at each token, in float64, in the dtype of c."""
 
     def measure(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
@@ -108,8 +95,8 @@ class Dequantised:
     adapter: float
     gain: float
     gain_error: float | None
-    fits: Mapping[Kind, Replacement]
-    left_out: Mapping[Kind, str]
+    fits: Mapping[str, Replacement]
+    left_out: Mapping[str, str]
 
 
 def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequantised:
@@ -122,14 +109,11 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
     judge = partial(score_rows, rows=rows[half:], pad_token_id=pad_token_id, batch_size=BATCH)
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in cores}
 
-    def recorder(name: str) -> Measure:
-        def measure(circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-            parts[name].append(c.detach().reshape(-1, circuit.inputs).cpu().double())
-            return expectation_values(circuit, c, angles)
+    def record(name: str, circuit: Circuit, c: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        parts[name].append(c.detach().reshape(-1, circuit.inputs).cpu().double())
+        return expectation_values(circuit, c, angles)
 
-        return measure
-
-    with _instead(model, {name: recorder(name) for name in cores}):
+    with _instead(model, {name: partial(record, name) for name in cores}):
         score_rows(model, rows[:half], pad_token_id, BATCH)
         ends = {name: sum(map(len, each)) for name, each in parts.items()}
         adapter = judge(model)
@@ -145,16 +129,15 @@ def dequantise(model: Any, rows: Sequence[Encoded], pad_token_id: int) -> Dequan
     if not math.isfinite(gain):
         raise QweftError("the adapter's loss is not a number, so no gain can be told; train it with a lower rate")
     is_clear = gain > CLEAR * (error or 0.0)
-    fits: dict[Kind, Replacement] = {}
-    left_out: dict[Kind, str] = {}
+    fits: dict[str, Replacement] = {}
+    left_out: dict[str, str] = {}
     tokens = min(count for *_, count in seen.values())
     for kind in KINDS:
         count = max(count_terms(kind, circuit) for circuit, *_ in seen.values())
-        if count > min(MOST_TERMS, tokens):
-            limit = f"{MOST_TERMS:,} are fitted" if count > MOST_TERMS else f"{tokens:,} tokens are there"
-            left_out[kind] = f"it has {count:,} terms, and at most {limit}"
+        if count > (most := min(MOST_TERMS, tokens)):
+            left_out[kind] = f"it has {count:,} terms, and at most {most:,} are fitted to so many tokens"
             continue
-        made = {name: fitted(kind, *each) for name, each in seen.items()}
+        made = {name: fitted(terms(kind, circuit, c), q, end) for name, (circuit, c, q, end) in seen.items()}
         with _instead(model, {name: in_place(kind, coefficients) for name, (coefficients, _) in made.items()}):
             judged = judge(model)
         if not math.isfinite(loss := loss_of(judged).loss):

@@ -1,8 +1,7 @@
 """Terminal output of an inspection: tables by module name and by block, and the means of all measures."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -25,8 +24,7 @@ COLUMNS = {
     "entanglement": "entan-\ngled",
     "expressibility": "from\nHaar",
 }
-"""Displayed scalars and their column heads; with a ten-character name they fit into 80 columns."""
-MEASURE = {measure.key: measure for measure in MEASURES}
+"""Displayed measures and their column heads; with a ten-character name they fit into 80 columns."""
 
 
 def describe(inspection: Inspection) -> Group:
@@ -39,51 +37,38 @@ def describe(inspection: Inspection) -> Group:
     measures = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for head in ("mean over layers", "", "range", ""):
         measures.add_column(head)
-    own = inspections([{"method": inspection.adapter, "inspection": replace(inspection, dequantised=None).to_json()}])
+    own = inspections([{"method": inspection.adapter, "inspection": inspection.to_json()}])
     for title, meaning, [(mean, spread)] in measure_rows(own):
         measures.add_row(title, mean, spread, meaning)
     missing = {"no plain LoRA on a linear layer": inspection.left_out, "no token reached them": inspection.unreached}
-    lines: list[Any] = [f"not measured, {why}: {', '.join(names)}" for why, names in missing.items() if names]
+    lines = [f"not measured, {why}: {', '.join(names)}" for why, names in missing.items() if names]
     if inspection.dequantised is not None:
         lines += replacements(inspection.dequantised)
     return Group(*tables, measures, *lines)
 
 
-def replacements(dequantised: Dequantised) -> list[Any]:
-    """Return a table of the fits, and lines on the gain and on the fits that were left out."""
+def replacements(dequantised: Dequantised) -> list[str]:
+    """Return lines on the rows, on the gain, and on the fits that were left out."""
     rows = f"fitted on {dequantised.rows_fitted} rows, judged on {dequantised.rows_judged}"
-    title = f"{dequantised.circuits} circuits replaced: {rows}"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("circuits replaced by")
-    for head in ("terms", "variance\nmissed", "loss", "gain kept"):
-        table.add_column(head, justify="right")
-    table.add_row("base model", "", "", f"{dequantised.base:.4f}", "0%")
-    for kind, fit in dequantised.fits.items():
-        kept = "-" if fit.kept is None else f"{fit.kept:.1%}{_error(fit.kept_error, '.1%')}"
-        table.add_row(REPLACED[kind], f"{fit.terms:,}", f"{fit.unexplained:.2%}", f"{fit.loss:.4f}", kept)
-    table.add_row("nothing", "", "", f"{dequantised.adapter:.4f}", "100%")
-    gain, error = dequantised.gain, dequantised.gain_error
-    line = f"gain over the base model: {gain:.4f}{_error(error, '.4f')} nats a token"
-    if 0 < gain <= CLEAR * (error or 0.0):
-        line += ", within twice its standard error: shares of it mean nothing"
-    return [table, line, *(f"left out, {REPLACED[kind]}: {why}" for kind, why in dequantised.left_out.items())]
-
-
-def _error(error: float | None, form: str) -> str:
-    return "" if error is None else f" ± {error:{form}}"
+    gain, error = dequantised.gain, dequantised.gain_error or math.nan
+    line = f"gain over the base model: {gain:.4f} ± {error:.4f} nats a token"
+    if gain <= CLEAR * error:
+        line += ", not above twice its standard error: no share of it is told"
+    left_out = [f"left out, {REPLACED[kind]}: {why}" for kind, why in dequantised.left_out.items()]
+    return [f"{dequantised.circuits} circuits replaced: {rows}", line, *left_out]
 
 
 def _table(title: str, kind: str, layers: Sequence[LayerInspection]) -> Table:
     """Return a table of the means of layers grouped by module or block, without columns that are empty everywhere."""
     overall = means(layers)
-    shown = {name: head for name, head in COLUMNS.items() if overall[name] is not None}
+    shown = [measure for measure in MEASURES if measure.key in COLUMNS and overall.get(measure.key) is not None]
     table = Table(title=title or None, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_edge=False)
     table.add_column(kind, overflow="fold")
-    for head in ("layers", *shown.values()):
+    for head in ("layers", *(COLUMNS[measure.key] for measure in shown)):
         table.add_column(head, justify="right")
     for key in dict.fromkeys(getattr(layer, kind) for layer in layers):
         members = [layer for layer in layers if getattr(layer, kind) == key]
         of_group = means(members)
-        values = [(MEASURE[name], of_group[name]) for name in shown]
+        values = [(measure, of_group.get(measure.key)) for measure in shown]
         table.add_row(str(key), str(len(members)), *(EMPTY if mean is None else by.said(mean) for by, mean in values))
     return table

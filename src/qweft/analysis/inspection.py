@@ -5,29 +5,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from qweft.analysis.dequantise import Dequantised
 from qweft.analysis.tokens import Norms
 
-OF_THE_BRANCH = (
-    *("relative_size", "non_affinity", "non_affinity_output"),
-    *("circuit_share", "circuit_share_varying", "linear_share", "cross_share"),
-    *("entanglement", "entanglement_sd", "expressibility", "expressibility_ansatz"),
-    *("gradient_variance", "gradient_variance_mean"),
-)
-"""Numbers of a layer beside those of `Spread`."""
-
 
 @dataclass(frozen=True)
 class LayerInspection:
-    """Measurements of one adapted layer: numbers by name, `None` where one does not apply; see `docs/analysis.md`."""
+    """Measurements of one adapted layer: the numbers that apply, by name; see `docs/analysis.md`."""
 
     layer: str
     rank: int
     numbers: Mapping[str, float | None]
     spectrum: Sequence[float]
-    gradient_norms: Norms | None = None
+    gradient_norms: Norms | None
 
     @property
     def module(self) -> str:
@@ -48,10 +40,11 @@ class LayerInspection:
 
 def means(layers: Sequence[LayerInspection]) -> dict[str, float | None]:
     """Return the mean of each number over the layers that have it; `None` if no layer has it."""
-    found = {
-        name: [value for layer in layers if (value := layer.numbers[name]) is not None] for name in layers[0].numbers
-    }
-    return {name: fmean(values) if values else None for name, values in found.items()}
+    means: dict[str, float | None] = {}
+    for name in dict.fromkeys(name for layer in layers for name in layer.numbers):
+        values = [value for layer in layers if (value := layer.numbers.get(name)) is not None]
+        means[name] = fmean(values) if values else None
+    return means
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,6 @@ class Inspection:
     """Measurements of one adapter on some text."""
 
     adapter: str
-    kind: Literal["qwthn", "lora"]
     rows: int
     tokens: int
     layers: Sequence[LayerInspection]

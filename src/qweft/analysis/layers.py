@@ -14,6 +14,9 @@ from qweft.adapter.loading import check_not_merged
 from qweft.errors import QweftError
 from qweft.method.names import form_of
 
+CUT = 1e-10
+"""Singular values below this share of the largest are left out, so that no coefficient is made of rounding errors."""
+
 
 @dataclass(frozen=True)
 class LayerMap:
@@ -27,11 +30,6 @@ class LayerMap:
     core: Any = None  # `None` for PEFT's LoRA
     weighs: str = ""
     start: str = "recorded"
-
-    @property
-    def rank(self) -> int:
-        """Rank r."""
-        return len(self.compress)
 
 
 def _right_factor(matrix: torch.Tensor) -> torch.Tensor:
@@ -100,9 +98,9 @@ def layer_maps(model: Any, adapter_name: str) -> tuple[dict[str, tuple[nn.Module
             else:
                 left_out.append(name)
     if not found:
-        method = getattr(config.peft_type, "value", config.peft_type)
-        why = "whose layers are of no kind that is measured" if left_out else f"of PEFT's method {method}"
-        raise QweftError(f"adapter {adapter_name!r} is one {why}; QWTHN and plain LoRA on linear layers are measured")
+        raise QweftError(
+            f"no layer of adapter {adapter_name!r} is measured; give one of QWTHN or plain LoRA on linear layers"
+        )
     return found, left_out
 
 
@@ -146,11 +144,15 @@ def non_affinity(c: torch.Tensor, h: torch.Tensor) -> float | None:
     half = len(c) // 2
     if half < 2 * (c.shape[1] + 1):
         return None
-    with_constant = torch.cat([c, torch.ones_like(c[:, :1])], 1)
-    # "gelsd": c may lie in fewer than r dimensions
-    fit = torch.linalg.lstsq(with_constant[:half], h[:half], driver="gelsd").solution
-    unseen = h[half:]
-    variance = (unseen - unseen.mean(0)).square().sum()
-    missed = (unseen - with_constant[half:] @ fit).square().sum()
-    floor = (len(unseen) * torch.finfo(h.dtype).eps) ** 2 * unseen.square().sum()  # rounding error of the mean
-    return float((missed / variance).clamp(0, 1)) if variance > floor else 0.0
+    return min(fitted(torch.cat([c, torch.ones_like(c[:, :1])], 1), h, half)[1], 1.0)
+
+
+def fitted(terms: torch.Tensor, values: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
+    """Return the least-squares fit to the first tokens, and sum |v - fit|^2 / sum |v - mean v|^2 of the others."""
+    # "gelsd": the terms may lie in fewer dimensions
+    fit = torch.linalg.lstsq(terms[:count], values[:count], rcond=CUT, driver="gelsd").solution
+    others = values[count:]
+    missed = float((others - terms[count:] @ fit).square().sum())
+    variance = float((others - others.mean(0)).square().sum())
+    floor = (len(others) * torch.finfo(values.dtype).eps) ** 2 * float(others.square().sum())  # rounding of the mean
+    return fit, missed / variance if variance > floor else 0.0

@@ -61,12 +61,11 @@ KEPT = "Fitted on half of some validation rows, judged on the others; small, the
 
 @dataclass(frozen=True)
 class Inspection:
-    """One method's layers, at its first seed."""
+    """One method's inspection, at its first seed."""
 
-    values: Mapping[str, Sequence[float]]  # of each measure, a number a layer
     rows: int | None
     tokens: int | None
-    kept: Mapping[str, tuple[float, float | None]]  # share of the gain, and its error, by kind of fit
+    cells: Mapping[tuple[str, str], tuple[str, str]]  # mean over layers with its range or error, by title and meaning
 
 
 def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
@@ -75,18 +74,31 @@ def inspections(records: Sequence[Mapping[str, Any]]) -> dict[str, Inspection]:
     for record in records:
         own, method = record.get("inspection") or {}, str(record["method"])
         if own.get("layers") and method not in found:
-            numbers = {measure.key: [_number(layer, measure.key) for layer in own["layers"]] for measure in MEASURES}
-            values = {key: [each for each in layers if each is not None] for key, layers in numbers.items()}
-            fits = (own.get("dequantised") or {}).get("fits") or {}
-            shares = {kind: (_number(fits, f"{kind}.kept"), _number(fits, f"{kind}.kept_error")) for kind in REPLACED}
-            kept = {kind: (share, error) for kind, (share, error) in shares.items() if share is not None}
-            found[method] = Inspection(values, own.get("rows"), own.get("tokens"), kept)
+            found[method] = Inspection(own.get("rows"), own.get("tokens"), _cells(own))
     return found
 
 
-def _number(layer: Mapping[str, Any], key: str) -> float | None:
+def _cells(inspection: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, str]]:
+    cells: dict[tuple[str, str], tuple[str, str]] = {}
+    for measure in MEASURES:
+        numbers = [_number(layer, measure.key) for layer in inspection["layers"]]
+        values = [number for number in numbers if number is not None]
+        mean, spread = EMPTY, ""
+        if values:
+            mean, least, most = map(measure.said, (fmean(values), min(values), max(values)))
+            spread = "" if least == most else f"{least.removesuffix('%')} to {most}"
+        cells[measure.title, measure.meaning] = mean, spread
+    for kind, words in REPLACED.items():
+        share, error = (_number(inspection, f"dequantised.fits.{kind}.{name}") for name in ("kept", "kept_error"))
+        kept = EMPTY if share is None else f"{share:.1%}"
+        title = f"Gain over the base model kept with {words} for its circuits"
+        cells[title, KEPT] = kept, "" if error is None else f"± {100 * error:.1f}"
+    return cells
+
+
+def _number(record: Mapping[str, Any], key: str) -> float | None:
     """Return the number at a (dotted) key, or `None` if it is missing, NaN or infinity."""
-    value: Any = layer
+    value: Any = record
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
@@ -94,26 +106,6 @@ def _number(layer: Mapping[str, Any], key: str) -> float | None:
 
 def measure_rows(found: Mapping[str, Inspection]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return rows of a table: title, meaning, and for each method the mean over layers with the range or the error."""
-    rows = []
-    for measure in MEASURES:
-        if any(entry.values[measure.key] for entry in found.values()):
-            cells = [_cell(measure, entry) for entry in found.values()]
-            rows.append((measure.title, measure.meaning, cells))
-    for kind, words in REPLACED.items():
-        shares = [entry.kept.get(kind) for entry in found.values()]
-        if any(shares):
-            cells = [(EMPTY, "") if share is None else _share(*share) for share in shares]
-            rows.append((f"Gain over the base model kept with {words} for its circuits", KEPT, cells))
-    return rows
-
-
-def _cell(measure: Measure, entry: Inspection) -> tuple[str, str]:
-    numbers = entry.values[measure.key]
-    if not numbers:
-        return EMPTY, ""
-    least, most = measure.said(min(numbers)), measure.said(max(numbers))
-    return measure.said(fmean(numbers)), "" if least == most else f"{least.removesuffix('%')} to {most}"
-
-
-def _share(share: float, error: float | None) -> tuple[str, str]:
-    return f"{100 * share:.1f}%", "" if error is None else f"± {100 * error:.1f}"
+    titles = dict.fromkeys(title for entry in found.values() for title in entry.cells)
+    rows = [(*title, [entry.cells[title] for entry in found.values()]) for title in titles]
+    return [row for row in rows if any(mean != EMPTY for mean, _ in row[2])]

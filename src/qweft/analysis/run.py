@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from qweft.adapter import QwthnLinear
 from qweft.analysis.checks import check_inspection
 from qweft.analysis.dequantise import BATCH, dequantise
-from qweft.analysis.inspection import OF_THE_BRANCH, Inspection, LayerInspection
+from qweft.analysis.inspection import Inspection, LayerInspection
 from qweft.analysis.jacobian import small_jacobians, spread_of
 from qweft.analysis.layers import LayerMap, layer_maps, non_affinity, shares_of
 from qweft.analysis.states import ansatz_expressibility, expressibility, meyer_wallach, variance_at_start
@@ -48,7 +47,6 @@ def inspect_adapter(
         gradients = gradient_norms(model, modules, adapter_name, batches[0])
     return Inspection(
         adapter=adapter_name,
-        kind="qwthn" if isinstance(next(iter(modules.values())), QwthnLinear) else "lora",
         rows=sum(len(next(iter(batch.values()))) for batch in batches),
         tokens=max(min(len(inputs[name]), tokens) for name in reached),
         layers=[
@@ -66,13 +64,12 @@ def _inspect_layer(
     """Measure a layer by C x of all its tokens, and the sum of squares of the base layer's outputs."""
     c = evenly(inputs, tokens)
     update = layer_map.features(inputs) @ layer_map.out.T
-    if not (bool(inputs.isfinite().all()) and bool(update.isfinite().all())):
+    if not bool(update.isfinite().all()):
         raise QweftError(
             f"the inputs or the update of layer {name} are beyond what a number holds, so nothing can be measured "
             "there; the adapter's weights or alpha are too large: train it anew with a lower learning rate"
         )
-    spread, spectrum = spread_of(small_jacobians(layer_map, c))
-    numbers = spread | dict.fromkeys(OF_THE_BRANCH)
+    numbers, spectrum = spread_of(small_jacobians(layer_map, c))
     if square:
         numbers["relative_size"] = (float(update.square().sum()) / square) ** 0.5
     if layer_map.core is not None:
@@ -81,7 +78,7 @@ def _inspect_layer(
         numbers["non_affinity"] = non_affinity(c, f @ layer_map.mix.T)
         numbers["non_affinity_output"] = non_affinity(c, f @ layer_map.out.T)
         numbers |= _of_states(layer_map, c)
-    return LayerInspection(name, layer_map.rank, numbers, spectrum, gradients)
+    return LayerInspection(name, len(layer_map.compress), numbers, spectrum, gradients)
 
 
 def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
@@ -93,15 +90,12 @@ def _of_states(layer_map: LayerMap, c: torch.Tensor) -> dict[str, float | None]:
     count = min(len(c), max(2, AMPLITUDES >> circuit.qubits))
     states = final_states(circuit, core.read(evenly(c, count)), core.angles.detach().cpu().double())
     entangled = meyer_wallach(states)
-    at_start = variance_at_start(circuit, layer_map.start, core.function.uploads, layer_map.weighs == "gated")
-    first, mean = at_start or (None, None)
     return {
         "entanglement": float(entangled.mean()),
         "entanglement_sd": float(entangled.std()) if len(entangled) > 1 else None,
         "expressibility": expressibility(states),
         "expressibility_ansatz": ansatz_expressibility(circuit, max(2, min(TOKENS, AMPLITUDES >> circuit.qubits))),
-        "gradient_variance": first,
-        "gradient_variance_mean": mean,
+        **variance_at_start(circuit, layer_map.start, core.function.uploads, layer_map.weighs == "gated"),
     }
 
 

@@ -1,7 +1,7 @@
 """States of circuits: entanglement, expressibility, and gradient variance (barren plateaus)."""
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import torch
 
@@ -9,7 +9,7 @@ from qweft.adapter.functions import ANGLE_BOUND
 from qweft.circuit import Circuit, expectation_values, final_states
 
 BINS = 75
-"""Bins of the fidelity histogram, as in the source of `divergence_from_haar`."""
+"""Bins of the fidelity histogram, as in the source of `expressibility`."""
 
 BOUNDS = {"recorded": math.pi, "small": math.pi, "scaled": ANGLE_BOUND}
 """Bound in radians of the initial angles, by the name of the initialization."""
@@ -26,37 +26,35 @@ def meyer_wallach(states: torch.Tensor) -> torch.Tensor:
     return (2 * (1 - torch.stack(purities, 1).mean(1))).clamp(0, 1)  # rounding error can leave the interval
 
 
-def haar_log_shares(dimension: int, bins: int = BINS) -> torch.Tensor:
+def haar_log_shares(dimension: int) -> torch.Tensor:
     """Return log((1 - l)^(N - 1) - (1 - u)^(N - 1)) of each bin [l, u) of fidelities of Haar-random states."""
     # P(F) = (N - 1) (1 - F)^(N - 2); at 10 qubits the last bin's probability is below the smallest float64
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
     below, above = torch.log1p(-edges[:-1]) * (dimension - 1), torch.log1p(-edges[1:]) * (dimension - 1)
     return below + torch.log1p(-(above - below).exp())
 
 
-def divergence_from_haar(found: torch.Tensor, dimension: int, bins: int = BINS) -> float:
-    """Return sum over bins of P_b ln(P_b / Haar_b) in nats, 0 to (N - 1) ln(bins), for a histogram P of fidelities."""
-    # with m independent pairs it is too high by about (occupied bins - 1) / (2 m) nats, with dependent ones by more
-    places = (found * bins).long().clamp(max=bins - 1)
-    shares = torch.bincount(places, minlength=bins).double() / len(found)
-    occupied = shares > 0
-    logs = shares[occupied].log() - haar_log_shares(dimension, bins)[occupied]
-    return max(float((shares[occupied] * logs).sum()), 0.0)
-
-
 def expressibility(states: torch.Tensor) -> float | None:
-    """Return `divergence_from_haar` of the fidelities |<a|b>|^2 of all pairs of states (m, 2^n); `None` if m < 2."""
+    """Return sum over bins of P_b ln(P_b / Haar_b) in nats, 0 to (2^n - 1) ln(BINS); `None` for fewer than two states.
+
+    P is the histogram of the fidelities |<a|b>|^2 of all pairs of states (m, 2^n).
+    """
     if len(states) < 2:
         return None
     one, other = torch.triu_indices(len(states), len(states), 1)
     fidelities = (states.conj() @ states.T)[one, other].abs().square().clamp(max=1)
-    return divergence_from_haar(fidelities, states.shape[1])
+    # with m independent pairs it is too high by about (occupied bins - 1) / (2 m) nats, with dependent ones by more
+    places = (fidelities * BINS).long().clamp(max=BINS - 1)
+    shares = torch.bincount(places, minlength=BINS).double() / len(fidelities)
+    occupied = shares > 0
+    logs = shares[occupied].log() - haar_log_shares(states.shape[1])[occupied]
+    return max(float((shares[occupied] * logs).sum()), 0.0)
 
 
-@lru_cache(maxsize=16)
-def ansatz_expressibility(circuit: Circuit, states: int, seed: int = 0) -> float | None:
+@cache
+def ansatz_expressibility(circuit: Circuit, states: int) -> float | None:
     """Return the expressibility of the untrained circuit, with angles uniform in (-pi, pi) and zero inputs."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     drawn = torch.rand(states, circuit.parameters, dtype=torch.float64, generator=generator)
     inputs = torch.zeros(states, circuit.inputs, dtype=torch.float64)
     return expressibility(final_states(circuit, inputs, (2 * drawn - 1) * math.pi))
@@ -83,15 +81,13 @@ def gradient_variances(
     return gradients.var(0)
 
 
-@lru_cache(maxsize=16)
-def variance_at_start(
-    circuit: Circuit, start: str, uploads: int, is_normalised: bool = False
-) -> tuple[float, float] | None:
-    """Return the variance over 200 draws for the first rotation and over all angles; `None` without, or if slow."""
+@cache
+def variance_at_start(circuit: Circuit, start: str, uploads: int, is_normalised: bool) -> dict[str, float]:
+    """Return the variances over 200 draws of the first rotation and of all angles; nothing without any, or if slow."""
     if not circuit.parameters or len(circuit.gates) << circuit.qubits > LARGEST:
-        return None
+        return {}
     with torch.enable_grad():  # an inspection runs without gradients
         variances = gradient_variances(circuit, start, uploads, draws=200, is_normalised=is_normalised)
     trained = [gate for gate in circuit.gates if gate.source == "parameter"]
     first = next((gate for gate in trained if gate.wires == (0,)), trained[0])
-    return float(variances[first.index]), float(variances.mean())
+    return {"gradient_variance": float(variances[first.index]), "gradient_variance_mean": float(variances.mean())}

@@ -27,7 +27,7 @@ def evenly(values: torch.Tensor, count: int) -> torch.Tensor:
 def as_inputs(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     """Return the batch with its tensors on the model's device."""
     device = device_of(model)
-    return {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+    return {key: value.to(device) for key, value in batch.items()}
 
 
 def collect(

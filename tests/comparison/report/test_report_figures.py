@@ -4,16 +4,11 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-import torch
 
-from qweft.analysis.inspection import OF_THE_BRANCH
-from qweft.analysis.jacobian import spread_of
-from qweft.analysis.measures import MEASURES
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.figures import Point, emphasised, front, points, rows
 from qweft.comparison.summarise import summarise
 from qweft.comparison.wording import difference_said
-from qweft.method.names import PARTS
 from tests.comparison.comparison_examples import run, runs, verdict
 from tests.comparison.report.report_examples import ADAPTERS, results
 
@@ -122,16 +117,6 @@ def test_the_forest_has_each_difference_once_under_its_heading():
         "against lora": [("mpo", found[5])],
     }
     assert difference_said(found[4].pairing) == "-0.5% [-2.0, +1.0]"
-
-
-def test_every_number_of_an_inspection_is_shown_or_left_out_on_purpose(full):
-    known = {*spread_of(torch.eye(4)[None])[0], *OF_THE_BRANCH}
-    assert known - {measure.key for measure in MEASURES} == {"stable_rank_token", "rank_token", "entanglement_sd"}
-    assert {m.key.partition(".")[0] for m in MEASURES} - known == {"gradient_norms"}
-    assert {m.key.partition(".")[2] for m in MEASURES} - {""} == set(PARTS)
-    first = next(r for r in results(SOME)["runs"] if r["method"] == "qtha")
-    numbers = [layer["relative_size"] for layer in first["inspection"]["layers"]]
-    assert full.inspected["qtha"].values["relative_size"] == numbers
 
 
 def test_a_method_that_diverged_at_a_seed_is_on_no_front():
