@@ -126,31 +126,32 @@ def _make_runs(
     it: Prepared, methods: Sequence[Method], seeds: Sequence[int], before: Sequence[Run], looks: Sequence[Look]
 ) -> list[Run]:
     """Return the runs with those before: the base model's first, then every method's at every seed."""
-    context = it.context
-    had = {(run.method, run.seed) for run in before}
-    planned: list[tuple[Method | None, int]] = [] if before else [(None, context.first_seed)]
-    planned += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
-    folders = [run_folder(context.output, method.name if method else BASE, seed) for method, seed in planned]
-    for (method, seed), folder in zip(planned, folders, strict=True):
-        finished_trial(context, method, seed, folder)  # refuses runs of another configuration before any is made
+    context, had = it.context, {(run.method, run.seed) for run in before}
+    wanted: list[tuple[Method | None, int]] = [] if before else [(None, context.first_seed)]
+    wanted += [(method, seed) for seed in seeds for method in methods if (method.name, seed) not in had]
+    planned = {
+        run_folder(context.output, method.name if method else BASE, seed): (method, seed) for method, seed in wanted
+    }
+    for folder, trial in planned.items():
+        finished_trial(context, *trial, folder)  # refuses runs of another configuration before any is made
     context.console.say(
         f"{many(len(planned), 'run')} of {many(len(methods), 'method')} at "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
     )
-    runs: dict[int, Run] = {}
+    runs: dict[Path, Run] = {}
     begun = written = time.perf_counter()
-    for place, made in trials(
-        lambda: [at for at in range(len(planned)) if at not in runs],
-        lambda at: run_trial(context, *planned[at], folders[at]),
+    for folder, made in trials(
+        lambda: [folder for folder in planned if folder not in runs],
+        lambda folder: run_trial(context, *planned[folder], folder),
         context.wait,
     ):
-        runs[place], now = made, time.perf_counter()
+        runs[folder], now = made, time.perf_counter()
         print_run(made, context.config.evaluation.split, (len(runs), len(planned)), now - begun, context.console)
         if len(runs) < len(planned) and now - written >= SECONDS_BETWEEN_REPORTS:
-            so_far = [*before, *(runs[at] for at in sorted(runs))]
+            so_far = [*before, *(runs[folder] for folder in planned if folder in runs)]
             write_report(_results(it, so_far, looks, len(before) + len(planned)), context.output)
             written = time.perf_counter()
-    return [*before, *(runs[at] for at in sorted(runs))]
+    return [*before, *(runs[folder] for folder in planned)]
 
 
 def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:

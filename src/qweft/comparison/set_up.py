@@ -26,20 +26,19 @@ def set_up(config: ComparisonConfig, console: Console) -> Context:
     """Load the base model and the data; with `executor` ray, start the actors, and load no weights here."""
     on_ray = config.executor == "ray"
     loaded = load_model(replace(config.model, device="meta") if on_ray else config.model)
-    if not on_ray:
-        console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}", highlight=False)
     data, elsewhere = load_rows(config, loaded)
-    console.print(data.report.describe(), highlight=False)
     config = replace(config, data=data.config)  # with the numbers of held-out rows, as runs record them
-    if not on_ray:
-        return Context(config, loaded, data, console, checksum(loaded.model), elsewhere)
-    cluster = OnRay(config)
-    try:
-        dtype, device, base_checksum = cluster.start(config, data, elsewhere)
-    except BaseException:
-        cluster.close()
-        raise
-    where = f"on {cluster.workers} Ray actors"
-    console.print(f"model {loaded.source.origin}, {dtype}, {device}, {where}", highlight=False)
-    loaded = replace(loaded, dtype=dtype, device=device)
+    if on_ray:
+        cluster = OnRay(config)
+        try:
+            dtype, device, base_checksum = cluster.start(config, data, elsewhere)
+        except BaseException:
+            cluster.close()
+            raise
+        loaded = replace(loaded, dtype=dtype, device=device)
+    else:
+        cluster, base_checksum = None, checksum(loaded.model)
+    where = "" if cluster is None else f", on {cluster.workers} Ray actors"
+    console.print(f"model {loaded.source.origin}, {loaded.dtype}, {loaded.device}{where}", highlight=False)
+    console.print(data.report.describe(), highlight=False)
     return Context(config, loaded, data, console, base_checksum, elsewhere, cluster=cluster)

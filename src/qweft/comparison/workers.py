@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,24 +89,22 @@ def local_workers(
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, share)
     started: dict[Path, subprocess.Popen[bytes]] = {}
-    with ExitStack() as files:
 
-        def begin() -> None:
-            for number in range(2, workers + 1):
-                path = output / f"worker-{number}.log"
-                log, null = files.enter_context(path.open("wb")), subprocess.DEVNULL
-                command = [sys.executable, "-P", "-m", "qweft", *words, "--workers", "1"]
+    def begin() -> None:
+        command = [sys.executable, "-P", "-m", "qweft", *words, "--workers", "1"]
+        for number in range(2, workers + 1):
+            path, null = output / f"worker-{number}.log", subprocess.DEVNULL
+            with path.open("wb") as log:
                 started[path] = subprocess.Popen(command, stdin=null, stdout=log, stderr=subprocess.STDOUT)
 
-        try:
-            yield begin
-            statuses = {path: process.wait() for path, process in started.items()}
-        except BaseException:
-            for process in started.values():
-                process.terminate()
-            for process in started.values():
-                process.wait()
-            raise
-    for path, status in statuses.items():
-        if status:
-            Console(stderr=True).say(f"a worker ended with status {status}; the rest did its work. Its log: {path}")
+    try:
+        yield begin
+        for path, process in started.items():
+            if status := process.wait():
+                text = f"a worker ended with status {status}; the rest did its work. Its log: {path}"
+                Console(stderr=True).say(text)
+    finally:
+        for process in started.values():
+            process.terminate()
+        for process in started.values():
+            process.wait()
