@@ -56,13 +56,11 @@ class Limits:
     Args:
         qubits: Qubits of a circuit. `None` means that memory is the limit.
         circuits: Circuits of one job.
-        shots: Shots of a circuit.
         executions: Shots of all circuits of one job together.
     """
 
     qubits: int | None = None
     circuits: int | None = None
-    shots: int | None = None
     executions: int | None = None
 
     def circuits_at(self, shots: int | None) -> int | None:
@@ -157,7 +155,7 @@ class RemoteDevice(Named, ABC):
 
     @abstractmethod
     def cancel(self, job: str) -> None:
-        """Ask the provider to stop a job. A job that has ended is left unchanged."""
+        """Ask the provider to stop a job; `RefusedError` if it has ended."""
 
 
 class Runner(Protocol):

@@ -125,7 +125,7 @@ class FakeDevice(RemoteDevice):
 
     def __init__(self, cloud, can_find=True, most=4, name="fake:chip"):
         super().__init__(name)
-        self.cloud, self.can_find, self.limits = cloud, can_find, Limits(qubits=5, circuits=most, shots=10_000)
+        self.cloud, self.can_find, self.limits = cloud, can_find, Limits(qubits=5, circuits=most)
         self._key = API_KEY
 
     def calibration(self):

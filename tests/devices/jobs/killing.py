@@ -34,6 +34,9 @@ class KillingStore(Store):
 
     @contextmanager
     def transaction(self):
+        if self._open is not None:
+            yield self._open
+            return
         self._clock.step("before a transaction")
         with super().transaction() as connection:
             yield connection

@@ -81,8 +81,6 @@ class Executor:
         name, limits = self.device.name, self.device.limits
         if isinstance(self.device, RemoteDevice) and not shots:
             raise DeviceError(f"device {name} needs a number of shots of at least 1, got {shots}")
-        if limits.shots is not None and (shots or 0) > limits.shots:
-            raise DeviceError(f"device {name} takes at most {many(limits.shots, 'shot')} of a circuit, got {shots:,}")
         if limits.qubits is not None and circuits.qubits > limits.qubits:
             raise DeviceError(
                 f"device {name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
@@ -97,30 +95,27 @@ class Executor:
         return Where(self.device.identity(), int(shots), calibration)  # a NumPy integer too
 
     def _measured(self, device: Device, circuits: BoundCircuits, shots: int | None) -> list[np.ndarray]:
-        """Return the frequencies of all circuits; those not known are measured in batches, and then stored."""
-        keys, known, where = circuits.keys(), {}, None
+        """Return the frequencies of all circuits; those not known are measured in batches, and then kept."""
+        keys, known, where = circuits.keys(), self._recent, None
         if shots is not None and device.keeps_results:
             where = self._where(shots)
-            results = self.store.results(keys, where)
-            known = {key: from_counts(counts, circuits.qubits, shots) for key, counts in results.items()}
-        else:
-            known = {key: self._recent[key, shots] for key in keys if (key, shots) in self._recent}
-        missing = circuits.pick([row for row, key in enumerate(keys) if key not in known])
+            for key, counts in self.store.results(keys, where).items():
+                known[key, shots] = from_counts(counts, circuits.qubits, shots)
+        missing = circuits.pick([row for row, key in enumerate(keys) if (key, shots) not in known])
         if len(missing):
             self.retry.ask(lambda: device.check(shots))
         at_a_time = device.limits.circuits or max(len(missing), 1)
         for first in range(0, len(missing), at_a_time):
             batch = missing.pick(slice(first, first + at_a_time))
             values = self.retry.ask(partial(self._measure_batch, device, batch, shots))
-            known |= zip(batch.keys(), values, strict=True)
+            known |= {(key, shots): row for key, row in zip(batch.keys(), values, strict=True)}
             if where is not None:
                 counts = to_counts(values, where.shots)
                 self.store.keep(dict(zip(batch.keys(), counts, strict=True)), where)
-        if where is None:
-            self._recent |= {(key, shots): row for key, row in known.items()}
-            if len(self._recent) << circuits.qubits > MOST_NUMBERS:
-                self._recent.clear()
-        return [known[key] for key in keys]
+        rows = [known[key, shots] for key in keys]
+        if len(known) << circuits.qubits > MOST_NUMBERS:
+            known.clear()
+        return rows
 
     def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
         """Measure one batch once, and count it in the budget; `UnavailableError` means that a retry costs nothing."""

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qweft.devices.device import DeviceError, JobState, RemoteDevice
+from qweft.devices.device import DeviceError, JobState, RefusedError, RemoteDevice
 from qweft.devices.jobs.remote import Retry, collect, fetched, settle
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
     """Query open jobs, or one job, once, and store available results. Return each with a message, or ""."""
     jobs = []
-    for job in [store.job(token)] if token else store.open_jobs():
+    for job in [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]:
         try:
             message = _ask(store, job)
         except DeviceError as error:
@@ -57,7 +57,7 @@ def adopt(store: Store, token: str, number: str) -> Job:
             if not good:
                 raise DeviceError(
                     f"the provider's job {number} is not job {token} of {job.size} with {job.shots} shots, or is of no "
-                    f"use: {fault or 'it has no counts'}; look the number up again, or qweft jobs forget {token}"
+                    f"use: {fault}; look the number up again, or qweft jobs forget {token}"
                 )
         store.sent(token, number)
     return store.job(token)
@@ -77,7 +77,8 @@ def cancel(store: Store, token: str) -> Job:
     if job.state != SENT or job.job is None:
         raise DeviceError(f"job {token} is {job.state}, and only one that is {SENT} can be cancelled")
     device = _device(job)
-    device.cancel(job.job)
+    with suppress(RefusedError):  # it has ended meanwhile
+        device.cancel(job.job)
     collect(device, store, job, Retry())
     return store.job(token)
 

@@ -19,10 +19,10 @@ from qweft.text import many
 
 SENDING = "sending"  # recorded; whether the provider accepted it is not known yet
 SENT = "sent"  # accepted by the provider, whose id for it is known
-DONE = "done"  # finished with its results stored; `reason` says how many are missing
+DONE = "done"  # finished with all of its results stored
 UNSENT = "unsent"  # certainly not accepted by the provider
 REFUSED = "refused"  # rejected by the provider
-FAILED = "failed"  # accepted by the provider, but without usable results
+FAILED = "failed"  # accepted by the provider, but without all results
 CANCELLED = "cancelled"  # stopped at the provider
 FORGOTTEN = "forgotten"  # given up by the user
 OPEN = (SENDING, SENT)
@@ -65,14 +65,14 @@ class Job:
         return f"{self.cost:,.2f} {self.currency}" if self.cost else "nothing"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Where:
     """Conditions of a measurement. Together with a circuit's key they identify a result."""
 
     device: str
     shots: int
     calibration: str | None  # `None` accepts any, as is done for `jobs`, for which a run waited
-    jobs: frozenset[str] = frozenset()
+    jobs: set[str] = field(default_factory=set)
 
 
 class Loss(NamedTuple):
@@ -113,7 +113,8 @@ SCHEMA = (
 )
 """`claims` has the circuits of open jobs, each in one of them alone. `losses` has the circuits without a result from an
 ended job, in order of time: from its numbers a run knows which came after its start, whoever ended the job."""
-MATCHING = "key IN (SELECT value FROM json_each(?)) AND device = ? AND shots = ?"
+OF_CIRCUITS = "key IN (SELECT value FROM json_each(?1)) AND device = ?2 AND shots = ?3"
+ACCEPTED = "(?4 IS NULL OR ?4 IN (calibration, fetched_under) OR token IN (SELECT value FROM json_each(?5)))"
 
 
 class Store:
@@ -122,51 +123,62 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "devices"
         self.path = self.folder / "jobs.sqlite"
+        self._open: sqlite3.Connection | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run the block as one transaction, which is on the disk when it ends. The first one creates the file."""
+        """Run the block as one transaction, which is on the disk when it ends; one inside another is a part of it."""
+        if self._open is not None:
+            yield self._open
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, SECONDS_FOR_OTHERS, isolation_level=None)) as db:
                 db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
                 db.execute("BEGIN IMMEDIATE")
-                try:
-                    self._prepare(db)
-                    yield db
-                    db.execute("COMMIT")
-                finally:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-        except sqlite3.IntegrityError:
-            raise  # a bug in Qweft, not damage
-        except (sqlite3.DatabaseError, OSError) as error:
+                self._prepare(db)
+                self._open = db
+                yield db
+                db.execute("COMMIT")  # a connection that is closed without it rolls back
+        except (sqlite3.DatabaseError, zlib.error, OSError) as error:
             raise DeviceError(
                 f"{self.path} cannot be used ({error}), and nothing is sent without it: make room, end the program "
                 "that uses it, put a copy in its place, or choose another cache (QWEFT_CACHE)"
             ) from error
+        finally:
+            self._open = None
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         """Create the tables in a new file; raise for one of another program or version."""
         if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             for statement in SCHEMA:
                 db.execute(statement)
-        ((application,),), ((version,),) = db.execute("PRAGMA application_id"), db.execute("PRAGMA user_version")
-        if (application, version) != (APPLICATION, VERSION):
+        marks = db.execute("SELECT * FROM pragma_application_id, pragma_user_version").fetchone()
+        if marks != (APPLICATION, VERSION):
             raise DeviceError(f"{self.path} is no ledger of this version of Qweft; choose another cache (QWEFT_CACHE)")
+
+    def _rows(self, query: str, keys: Sequence[str], where: Where, *more: Any) -> list[Any]:
+        """Return the rows of a query for these keys, the device, the shots, and more."""
+        with self.transaction() as db:
+            return db.execute(query, (json.dumps(list(keys)), where.device, where.shots, *more)).fetchall()
 
     # Results
 
     def results(self, keys: Sequence[str], where: Where) -> dict[str, Counts]:
         """Return the counts of circuits that have a result of the calibration at sending or at fetching, by key."""
-        with self.transaction() as db:
-            return {key: json.loads(zlib.decompress(packed)) for key, packed in _accepted(db, keys, where)}
+        query = f"SELECT key, counts FROM results WHERE {OF_CIRCUITS} AND {ACCEPTED} ORDER BY stored"  # newest last
+        with self.transaction():
+            rows = self._rows(query, keys, where, where.calibration, json.dumps(list(where.jobs)))
+            return {key: json.loads(zlib.decompress(packed)) for key, packed in rows}
 
-    def keep(self, results: dict[str, Counts], where: Where) -> None:
-        """Store results of a device that answers directly."""
+    def keep(self, results: dict[str, Counts], where: Where, token: str | None = None, now: str | None = None) -> None:
+        """Store results, of a job that was fetched under the calibration `now`; existing ones stay."""
         calibration = where.calibration or ""
+        under = where.device, where.shots, calibration, now or calibration
+        packed = {key: zlib.compress(json.dumps(counts).encode()) for key, counts in results.items()}
+        rows = [(key, *under, counts, token, time.time()) for key, counts in packed.items()]
         with self.transaction() as db:
-            _insert(db, results, (where.device, where.shots, calibration, calibration))
+            db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     # The ledger
 
@@ -185,9 +197,9 @@ class Store:
         """
         keys = circuits.keys()
         with self.transaction() as db:
-            known = {key for key, _ in _accepted(db, keys, where)} | _claimed(db, keys, where).keys()
+            known = self.results(keys, where).keys() | self.claimed(keys, where).keys()
             free = [row for row, key in enumerate(keys) if key not in known][:most]
-            if not free or (seen is not None and _losses(db, keys, where, seen)):
+            if not free or (seen is not None and self.losses(keys, where, seen)):
                 return None
             cost = approve(len(free))
             job = replace(job, circuits=len(free), cost=cost.money, currency=cost.currency)
@@ -200,52 +212,50 @@ class Store:
 
     def claimed(self, keys: Sequence[str], where: Where) -> dict[str, str]:
         """Return the token of the open job that has a circuit, by the key of each that is in one."""
-        with self.transaction() as db:
-            return _claimed(db, keys, where)
+        return dict(self._rows(f"SELECT key, token FROM claims WHERE {OF_CIRCUITS}", keys, where))
 
     def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
         """Return losses of these circuits with numbers above `seen`, oldest first."""
-        with self.transaction() as db:
-            return _losses(db, keys, where, seen)
+        query = f"SELECT number, key, token FROM losses WHERE {OF_CIRCUITS} AND number > ?4 ORDER BY number"
+        return [Loss(*row) for row in self._rows(query, keys, where, seen)]
 
     def last_loss(self) -> int:
         """Return the number of the latest loss, or 0."""
         with self.transaction() as db:
             return int(db.execute("SELECT coalesce(max(number), 0) FROM losses").fetchone()[0])
 
-    def note(self, token: str, reason: str) -> None:
-        """Record the provider's message as a job's reason."""
+    def note(self, token: str, reason: str, **columns: Any) -> None:
+        """Record a job's reason, such as the provider's message, and values of other columns."""
+        columns |= {"reason": without_secrets(reason), "changed": time.time()}
+        names = ", ".join(f"{name} = ?" for name in columns)
         with self.transaction() as db:
-            _update(db, token, reason=reason)
+            db.execute(f"UPDATE jobs SET {names} WHERE token = ?", (*columns.values(), token))
 
     def sent(self, token: str, job: str) -> bool:
         """Record the provider's id of a job. Return whether the job was still in state `SENDING`."""
-        with self.transaction() as db:
-            row = _job(db, token)
-            if row is None or row.state != SENDING:
-                return False
-            _update(db, token, state=SENT, job=job, reason="")
-        return True
+        with self.transaction():
+            is_sending = self.job(token).state == SENDING
+            if is_sending:
+                self.note(token, "", state=SENT, job=job)
+        return is_sending
 
     def close(
         self, token: str, state: str, reason: str = "", results: dict[int, Counts] | None = None, now: str = ""
     ) -> bool:
         """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again."""
         with self.transaction() as db:
-            job = _job(db, token)
-            if job is None or job.state not in OPEN:
+            job, circuits = self.job(token), self.circuits_of(token)
+            if circuits is None:
                 return False
-            keys = _circuits(db, token).keys()
+            keys = circuits.keys()
             came = {keys[place]: counts for place, counts in (results or {}).items()}
-            _insert(db, came, (job.device, job.shots, job.calibration, now or job.calibration), token)
+            self.keep(came, Where(job.device, job.shots, job.calibration), token, now)
             if state in PAID:
-                claimed = db.execute("SELECT key FROM claims WHERE token = ?", (token,)).fetchall()
-                losses = [(key, job.device, job.shots, token) for (key,) in claimed if key not in came]
-                db.executemany("INSERT INTO losses (key, device, shots, token) VALUES (?, ?, ?, ?)", losses)
+                columns = "key, device, shots, token"
+                lost = f"SELECT {columns} FROM claims WHERE token = ? AND key NOT IN (SELECT value FROM json_each(?))"
+                db.execute(f"INSERT INTO losses ({columns}) {lost}", (token, json.dumps(list(came))))
             db.execute("DELETE FROM claims WHERE token = ?", (token,))
-            _update(db, token, state=state, reason=reason)
-            if state == DONE:  # its circuits are no longer needed
-                _update(db, token, content=b"")
+            self.note(token, reason, state=state, content=b"")
         return True
 
     def jobs(self) -> list[Job]:
@@ -255,21 +265,17 @@ class Store:
 
     def job(self, token: str) -> Job:
         """Return one row of the ledger."""
-        with self.transaction() as db:
-            job = _job(db, token)
-        if job is None:
-            raise DeviceError(f"there is no job {token} in {self.path}; qweft jobs list shows all")
-        return job
+        for job in self.jobs():
+            if job.token == token:
+                return job
+        raise DeviceError(f"there is no job {token} in {self.path}; qweft jobs list shows all")
 
     def circuits_of(self, token: str) -> BoundCircuits | None:
         """Return an open job's circuits, or `None` if another process has ended it meanwhile."""
         with self.transaction() as db:
-            job = _job(db, token)
-            return _circuits(db, token) if job and job.state in OPEN else None
-
-    def open_jobs(self, device: str | None = None) -> list[Job]:
-        """Return the open jobs of a device, or of all, oldest first."""
-        return [job for job in self.jobs() if job.state in OPEN and device in (None, job.device)]
+            query = "SELECT content FROM jobs WHERE token = ? AND state IN (?, ?)"
+            row = db.execute(query, (token, *OPEN)).fetchone()
+            return unpack_circuits(row[0]) if row else None
 
     @contextmanager
     def sole(self, token: str) -> Iterator[bool]:
@@ -283,52 +289,3 @@ class Store:
             yield held
             if held:
                 lock.unlink(missing_ok=True)
-
-
-def _rows(db: sqlite3.Connection, query: str, keys: Sequence[str], where: Where) -> list[Any]:
-    """Return the rows of a query for these keys, the device and the shots."""
-    asked = json.dumps(list(keys)), where.device, where.shots
-    return db.execute(f"SELECT {query} WHERE {MATCHING}", asked).fetchall()
-
-
-def _accepted(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> Iterator[tuple[str, bytes]]:
-    """Yield key and packed counts of accepted results, newest last."""
-    query = "key, counts, calibration, fetched_under, token, stored FROM results"
-    for key, counts, *under, token, _ in sorted(_rows(db, query, keys, where), key=lambda row: row[-1]):
-        if where.calibration in (None, *under) or token in where.jobs:
-            yield key, counts
-
-
-def _claimed(db: sqlite3.Connection, keys: Sequence[str], where: Where) -> dict[str, str]:
-    return dict(_rows(db, "key, token FROM claims", keys, where))
-
-
-def _losses(db: sqlite3.Connection, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-    losses = [Loss(*row) for row in _rows(db, "number, key, token FROM losses", keys, where)]
-    return sorted(loss for loss in losses if loss.number > seen)
-
-
-def _insert(
-    db: sqlite3.Connection, results: dict[str, Counts], under: tuple[str, int, str, str], token: str | None = None
-) -> None:
-    """Insert results under a device, shots, and the calibrations of sending and fetching; existing ones stay."""
-    packed = {key: zlib.compress(json.dumps(counts).encode()) for key, counts in results.items()}
-    rows = [(key, *under, counts, token, time.time()) for key, counts in packed.items()]
-    db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-
-def _update(db: sqlite3.Connection, token: str, **values: Any) -> None:
-    values["changed"] = time.time()
-    if "reason" in values:
-        values["reason"] = without_secrets(values["reason"])
-    columns = ", ".join(f"{name} = ?" for name in values)
-    db.execute(f"UPDATE jobs SET {columns} WHERE token = ?", (*values.values(), token))
-
-
-def _job(db: sqlite3.Connection, token: str) -> Job | None:
-    row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE token = ?", (token,)).fetchone()
-    return Job(*row) if row else None
-
-
-def _circuits(db: sqlite3.Connection, token: str) -> BoundCircuits:
-    return unpack_circuits(db.execute("SELECT content FROM jobs WHERE token = ?", (token,)).fetchone()[0])

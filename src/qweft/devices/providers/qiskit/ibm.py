@@ -79,7 +79,7 @@ class IBMDevice(RemoteDevice):
     """
 
     can_find = True
-    limits = Limits(circuits=1000, shots=100_000, executions=10_000_000)  # 10 million: IBM's limit of a sampler job
+    limits = Limits(circuits=1000, executions=10_000_000)  # 10 million: IBM's limit of a sampler job
 
     def __init__(self, name: str, target: str) -> None:
         super().__init__(name)
@@ -153,12 +153,8 @@ class IBMDevice(RemoteDevice):
         return None
 
     def cancel(self, job: str) -> None:
-        try:
-            with self._told():
-                self._service.job(job).cancel()
-        except RefusedError:
-            if self.state(job) not in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
-                raise
+        with self._told():
+            self._service.job(job).cancel()
 
     @cached_property
     def _service(self) -> Any:
