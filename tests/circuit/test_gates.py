@@ -17,7 +17,6 @@ from qweft.circuit.formats.origin import program
 from qweft.circuit.gates import GATES
 from qweft.circuit.picture import circuit_figure
 from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
-from qweft.devices.measure import measured
 from qweft.devices.mitigation import folded
 from qweft.devices.noise.native import native_gates
 from tests.circuit.formats import readers
@@ -239,5 +238,5 @@ def test_gates_have_measured_gradients(circuit):
     inputs, angles = (tensor.requires_grad_() for tensor in tensors())
     weights = torch.tensor([0.3, -1.1, 0.7, 0.4, -0.2][: circuit.outputs], dtype=torch.float64)
     exact = torch.autograd.grad((expectation_values(circuit, inputs, angles) * weights).sum(), (inputs, angles))
-    by_shifts = measured(Measurer(make_device("exact")), circuit, inputs, angles)
+    by_shifts = Measurer(make_device("exact"))(circuit, inputs, angles)
     torch.testing.assert_close(torch.autograd.grad((by_shifts * weights).sum(), (inputs, angles)), exact)

@@ -7,7 +7,7 @@ import torch
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values
 from qweft.devices import DeviceSettings, Measurer, make_device
-from qweft.devices.measure import gradient_circuits, measured
+from qweft.devices.measure import gradient_circuits
 from qweft.devices.noise import noise_model
 from qweft.devices.noise.paulis import noisy_expectations
 
@@ -63,7 +63,7 @@ CIRCUITS = [crz_ring_ansatz(1, 2), crz_ring_ansatz(2, 2), crz_ring_ansatz(3, 2),
 )
 def test_on_a_device_without_shots_they_are_those_of_its_engine(circuit, name, engine):
     inputs, angles, weights = arguments(circuit)
-    found = gradients(measured(Measurer(make_device(name)), circuit, inputs, angles), weights, inputs, angles)
+    found = gradients(Measurer(make_device(name))(circuit, inputs, angles), weights, inputs, angles)
     expected = gradients(engine(circuit, inputs, angles), weights, inputs, angles)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
@@ -71,7 +71,7 @@ def test_on_a_device_without_shots_they_are_those_of_its_engine(circuit, name, e
 def test_finite_differences():
     inputs, angles, _ = arguments(TWICE)
     measurer = Measurer(make_device("noisy"))
-    assert torch.autograd.gradcheck(lambda x, t: measured(measurer, TWICE, x, t), (inputs, angles), atol=1e-7)
+    assert torch.autograd.gradcheck(lambda x, t: measurer(TWICE, x, t), (inputs, angles), atol=1e-7)
 
 
 def test_shots_scatter_around_the_exact_gradient():
@@ -93,7 +93,7 @@ def test_shots_scatter_around_the_exact_gradient():
     weights = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     exact = gradients(expectation_values(circuit, inputs, angles), weights, inputs, angles)[1]
     measurers = [Measurer(make_device("shots", DeviceSettings(seed=seed)), shots) for seed in range(200)]
-    values = [measured(measurer, circuit, inputs, angles) for measurer in measurers]
+    values = [measurer(circuit, inputs, angles) for measurer in measurers]
     found = torch.stack([gradients(each, weights, inputs, angles)[1] for each in values])
     more, less = (2**0.5 + 1) / (4 * 2**0.5), (2**0.5 - 1) / (4 * 2**0.5)
     variance = 0.0
@@ -110,7 +110,7 @@ def test_only_what_is_asked_for_is_measured():
     inputs, angles, weights = arguments(circuit)
     weights[1:4] = 0
     device = Counting()
-    values = measured(Measurer(device), circuit, inputs.detach(), angles)
+    values = Measurer(device)(circuit, inputs.detach(), angles)
     (values * weights).sum().backward()
     assert device.requests == [5, gradient_circuits(circuit, 2, inputs=False)]
     assert gradient_circuits(circuit, 2, inputs=False) + gradient_circuits(circuit, 2, parameters=False) == (

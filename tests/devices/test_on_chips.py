@@ -22,15 +22,15 @@ PRICES = PriceList(
 
 def test_two_layers_by_hand():
     """r = 4, L = 2: 8 uploads, 16 trained RY and 16 CRZ, so 1 + 2 * 24 + 4 * 16 = 113 circuits a token and layer."""
-    found = on_chips([crz_ring_ansatz(4, 2)] * 2, tokens=100, passes=5, standard_error=0.1, prices=PRICES)
+    found = on_chips([crz_ring_ansatz(4, 2)] * 2, tokens=100, passes=5, prices=PRICES)
     assert (found.circuits_a_token, found.evaluations) == (226, 22_600)
-    assert (found.shots, found.jobs) == (100, 20)
+    assert (found.shots, found.jobs) == (10_000, 20)
     timed, counted = found.costs  # the cheapest first; what is free or has no price is left out
     assert (timed.device, timed.currency, timed.date) == ("timed", "USD", "2026-09")
-    assert timed.seconds == pytest.approx(2 * 20 + 22_600 * 100 * 0.00035)
-    assert timed.money == pytest.approx(1.6 * 831)
+    assert timed.seconds == pytest.approx(2 * 20 + 226_000_000 * 0.00035)
+    assert timed.money == pytest.approx(1.6 * 79_140)
     assert (counted.device, counted.seconds) == ("counted", None)
-    assert counted.money == pytest.approx(22_600 * (0.3 + 100 * 0.001))
+    assert counted.money == pytest.approx(22_600 * (0.3 + 10_000 * 0.001))
 
 
 def test_the_plan_tells_it_where_that_is_asked(tmp_path, capsys):

@@ -27,7 +27,7 @@ def credentials():
     raise OSError("its file of accounts is damaged")
 
 
-PROVIDER = Provider(make, (Entry("toy:later", "a toy", ("no_such_package",), "toys"),), credentials)
+PROVIDER = Provider(make, (Entry("toy:later", "a toy", ("no_such_package",)),), credentials)
 """
 PRICES = "devices: [{match: 'toy:*', circuit: 0.5, currency: EUR, date: today}]"
 
@@ -48,7 +48,7 @@ def test_it_is_listed_with_its_price_and_what_it_needs(capsys):
     assert main(["devices", "--json"]) == 0
     (later,) = (entry for entry in json.loads(capsys.readouterr().out) if entry["name"].startswith("toy:"))
     assert (later["what"], later["missing"]) == ("a toy", ["no_such_package"])
-    assert (later["install"], later["price"]) == ("pip install '.[toys]'", "EUR 0.5 a circuit (today)")
+    assert (later["install"], later["price"]) == ("pip install '.[toy]'", "EUR 0.5 a circuit (today)")
     assert "word" not in without_secrets("it has the word of the toy")
 
 

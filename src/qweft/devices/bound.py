@@ -30,8 +30,8 @@ class BoundCircuits:
         qubits: Number of qubits n.
         gates: (name, wires) in the order of execution. Names and conventions are those of `qweft.circuit.gates.GATES`.
         angles: (circuits, gates), float64, in radians.
-        barriers: Indices of gates; a compiler must not optimize across the point before such a gate.
-        folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k. A compiler must compile U alone.
+        folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k. A compiler must compile U alone. 0 for
+            circuits that it may optimize as it likes.
         placed_like: Circuits whose readout errors these circuits calibrate. A compiler must end both on the same
             physical qubits.
 
@@ -42,13 +42,10 @@ class BoundCircuits:
     qubits: int
     gates: Gates
     angles: np.ndarray
-    barriers: tuple[int, ...] = ()
-    folds: int = 1
+    folds: int = 0
     placed_like: "BoundCircuits | None" = None
 
     def __post_init__(self) -> None:
-        if self.angles.ndim != 2 or self.angles.shape[1] != len(self.gates):
-            raise ValueError(f"angles are {self.angles.shape}, expected (circuits, {len(self.gates)})")
         if not np.isfinite(self.angles).all():
             raise QweftError(
                 "an angle of a circuit is not a finite number (NaN or infinity): the training diverged; train it anew "
@@ -88,9 +85,14 @@ class BoundCircuits:
         return Circuit(self.qubits, len(gates), 0, gates)
 
     @property
+    def barriers(self) -> tuple[int, ...]:
+        """Indices of the gates that begin a part; a compiler must not optimize across the point before such a gate."""
+        return tuple(range(0, len(self.gates), len(self.gates) // self.folds)) if self.folds else ()
+
+    @property
     def form(self) -> tuple[Any, ...]:
         """Everything that circuits have in common, hashable: all but the angles."""
-        folds = () if self.folds == 1 else (self.folds,)
+        folds = (self.folds,) if self.folds > 1 else ()
         like = () if self.placed_like is None else (self.placed_like.form[1:],)
         return self.qubits, self.gates, self.barriers, *folds, *like
 
@@ -111,9 +113,8 @@ class BoundCircuits:
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:
     """Serialize circuits: gates as JSON, a zero byte, angles as little-endian doubles, all compressed."""
-    like = circuits.placed_like
-    form = [circuits.qubits, circuits.gates, circuits.barriers, circuits.folds]
-    form += [] if like is None else [like.gates, like.barriers, like.folds]
+    forms = [each for each in (circuits, circuits.placed_like) if each is not None]
+    form = [circuits.qubits, *(part for each in forms for part in (each.gates, each.barriers, max(1, each.folds)))]
     angles = np.ascontiguousarray(circuits.angles).astype("<f8").tobytes()
     return zlib.compress(json.dumps(form).encode() + b"\0" + angles)
 
@@ -121,14 +122,13 @@ def pack_circuits(circuits: BoundCircuits) -> bytes:
 def unpack_circuits(packed: bytes) -> BoundCircuits:
     """Deserialize circuits; their keys are unchanged."""
     form, _, angles = zlib.decompress(packed).partition(b"\0")
-    qubits, gates, barriers, folds, *like = json.loads(form)
+    qubits, *parts = json.loads(form)
+    like = _unpacked(qubits, parts[3:], b"") if len(parts) > 3 else None
+    return _unpacked(qubits, parts[:3], angles, like)
+
+
+def _unpacked(qubits: int, form: list[Any], angles: bytes, like: BoundCircuits | None = None) -> BoundCircuits:
+    listed, barriers, folds = form
+    gates = tuple((name, tuple(wires)) for name, wires in listed)
     table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # frombuffer gives a read-only array
-    placed_like = None
-    if like:
-        none = np.zeros((0, len(like[0])))
-        placed_like = BoundCircuits(qubits, _gates(like[0]), none, tuple(like[1]), like[2])
-    return BoundCircuits(qubits, _gates(gates), table, tuple(barriers), folds, placed_like)
-
-
-def _gates(listed: list[tuple[str, list[int]]]) -> Gates:
-    return tuple((name, tuple(wires)) for name, wires in listed)
+    return BoundCircuits(qubits, gates, table, folds if barriers else 0, like)

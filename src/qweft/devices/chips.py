@@ -1,6 +1,7 @@
 """Chips by name, and compilation for them with Qiskit."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +16,13 @@ from qweft.text import many
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip: gates, qubits and their lattice (those of the circuit if `None`), and Qiskit's record of a real one."""
+    """A chip: gates, rows and columns of qubits for a circuit's number of them, and Qiskit's record of a real one."""
 
     name: str
     gates: tuple[str, ...]
     source: str
-    is_line: bool = False
-    lattice: tuple[int, int] | None = None
+    lattice: Callable[[int], tuple[int, int]] | None = None
     backend: Any = None
-
-    @property
-    def qubits(self) -> int | None:
-        """Number of qubits."""
-        return math.prod(self.lattice) if self.lattice else self.backend and self.backend.num_qubits
 
 
 CHIPS = {
@@ -42,7 +37,7 @@ CHIPS = {
             "line",
             ("u3", "cz"),
             "u3 and cz along a line of as many qubits as the circuit has: ours",
-            is_line=True,
+            lambda qubits: (1, qubits),
         ),
         Chip(
             "lattice",
@@ -50,7 +45,7 @@ CHIPS = {
             "u3 and cz on a square lattice of 6 x 12. Origin's Wukong has 72 qubits and 126 couplers (its maker, "
             "January 2024), as many as this lattice; that they form it whole, and that all of them work, is our "
             "simplification",
-            lattice=(6, 12),
+            lambda _: (6, 12),
         ),
         Chip(
             "ion-trap",
@@ -89,25 +84,25 @@ def find_chip(name: str) -> Chip:
 
     backend = fake_backend(name)
     gates = {gate.name for gate in backend.target.operations if getattr(gate, "num_qubits", 0) in (1, 2)}
-    source = f"qiskit_ibm_runtime's record of IBM's chip {name.partition('_')[2]}"
-    native = sorted(gates - {"measure", "reset", "delay", "id"})
-    return Chip(name, tuple(native), source, backend=backend)
+    native = tuple(sorted(gates - {"measure", "reset", "delay", "id"}))
+    return Chip(name, native, f"qiskit_ibm_runtime's record of IBM's chip {name.partition('_')[2]}", backend=backend)
 
 
 def compiled_for(
     chip: Chip, circuit: Circuit, inputs: Numbers | None, parameters: Numbers | None
 ) -> tuple[Any, Compilation]:
     """Compile a circuit for a chip, without measurements: the compiler keeps gates that no measurement could detect."""
-    if chip.qubits is not None and chip.qubits < circuit.qubits:
-        has, needs = many(chip.qubits, "qubit"), circuit.qubits
+    options: dict[str, Any] = {"backend": chip.backend} if chip.backend else {"basis_gates": list(chip.gates)}
+    lattice = chip.lattice and chip.lattice(circuit.qubits)
+    qubits = math.prod(lattice) if lattice else chip.backend.num_qubits if chip.backend else circuit.qubits
+    if qubits < circuit.qubits:
+        has, needs = many(qubits, "qubit"), circuit.qubits
         raise DeviceError(f"chip {chip.name} has {has}, and the circuit has {needs}; name a larger one")
     import qiskit
     from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 
-    options: dict[str, Any] = {"backend": chip.backend} if chip.backend else {"basis_gates": list(chip.gates)}
-    if chip.is_line or chip.lattice:
-        grid = chip.lattice or (1, circuit.qubits)
-        options["coupling_map"] = CouplingMap.from_grid(*grid)
+    if lattice:
+        options["coupling_map"] = CouplingMap.from_grid(*lattice)
     manager = generate_preset_pass_manager(optimization_level=OPTIMIZATION, seed_transpiler=SEED, **options)
     compiled = manager.run(to_qiskit(circuit, inputs, parameters, measured=False))
     gates = [
@@ -123,7 +118,7 @@ def compiled_for(
         chip=chip.name,
         source=chip.source,
         native=chip.gates,
-        chip_qubits=chip.qubits or circuit.qubits,
+        chip_qubits=qubits,
         counts=counts_of(gates),
         start=start,
         end=end,

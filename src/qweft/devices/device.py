@@ -1,16 +1,16 @@
 """What a device and a family of devices offer, their settings, and their errors."""
 
-import importlib.util
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.outcomes import Frequencies
-from qweft.errors import QweftError
+from qweft.errors import QweftError, require
 from qweft.redaction import without_secrets
 
 
@@ -71,15 +71,29 @@ class Limits:
         return most if self.circuits is None else min(self.circuits, most)
 
 
+Step = Literal["asking", "preparing", "sending"]
+"""Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
+
+
 class Named:
     """What all devices have in common; the name is as the user gave it."""
 
     limits = Limits()
     keeps_results = True
     """Whether to store results on disk. False where recomputing is as fast and gives the same result."""
+    meanings: ClassVar[tuple[tuple[str, type[DeviceError]], ...]] = ()
+    """What an exception of the provider's package means: the first pattern that is met, in any case, by "STEP
+    MODULE.TYPE: MESSAGE"; `UnavailableError` if none is."""
+
+    package = ""
+    """Module that the device needs, which is its `library`; the extra of its package is named as the family."""
+    library: Any = None
 
     def __init__(self, name: str) -> None:
         self.name = name
+        family, _, self.target = name.partition(":")
+        if self.package:
+            self.library = require(self.package, family, f"device {name}")
 
     def identity(self) -> str:
         """Return all that results depend on besides circuit and shots; equal identities share results."""
@@ -91,6 +105,28 @@ class Named:
 
     def check(self, shots: int | None) -> None:
         """Raise `DeviceError` if a package, credentials or the device are missing, or it cannot do these shots."""
+
+    @contextmanager
+    def told(self, step: Step = "asking") -> Iterator[None]:
+        """Turn exceptions of a provider's package into ours, which tell the ledger whether a job may be sent again."""
+        try:
+            yield
+        except QweftError:
+            raise
+        except Exception as error:
+            message = one_line(error)
+            text = f"{step} {type(error).__module__}.{type(error).__name__}: {message}"
+            kind = next((kind for pattern, kind in self.meanings if re.search(pattern, text, re.I)), UnavailableError)
+            if kind is not RefusedError and step != "sending":
+                kind = NotTakenError if step == "preparing" else UnavailableError
+            raise kind(f"device {self.name}: {message}") from None  # the cause may show a credential
+
+    def refuse_calibration(self, circuits: BoundCircuits) -> None:
+        """Raise if circuits calibrate readout errors, where it is not known on which qubits they would run."""
+        if circuits.placed_like is not None:
+            raise RefusedError(
+                f"device {self.name} does not tell on which qubits it puts a circuit; leave readout mitigation out"
+            )
 
 
 class Device(Named, ABC):
@@ -110,12 +146,12 @@ class Device(Named, ABC):
 
 
 class JobState(Enum):
-    """State of a job at its provider."""
+    """State of a job at its provider; other names are what IBM and Origin call it."""
 
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
+    QUEUED = INITIALIZING = WAITING = QUEUING = "queued"
+    RUNNING = COMPUTING = "running"
+    DONE = FINISHED = "done"
+    FAILED = ERROR = "failed"
     CANCELLED = "cancelled"
 
 
@@ -166,17 +202,11 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of `qweft devices`: a name with capitals for what the user fills in, and the extra with its packages."""
+    """A row of `qweft devices`: a name with capitals for what the user fills in, and packages of the family's extra."""
 
     name: str
     what: str
     packages: tuple[str, ...] = ()
-    extra: str = ""
-
-    @property
-    def missing(self) -> list[str]:
-        """Required packages that are not installed."""
-        return [package for package in self.packages if importlib.util.find_spec(package) is None]
 
 
 @dataclass(frozen=True)
@@ -187,41 +217,14 @@ class Provider:
         make: Creates a device from (name as the user gave it, target, settings), and imports the family's packages.
         entries: The family's rows in `qweft devices`.
         credentials: Returns the saved credentials, which no message may show, without an import: every message asks.
-        limits: Limits of the family's chips, by which `qweft plan --chips` counts jobs.
     """
 
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
     entries: tuple[Entry, ...] = ()
     credentials: Callable[[], Iterable[str]] = tuple
-    limits: Limits = field(default_factory=Limits)
 
 
-Step = Literal["asking", "preparing", "sending"]
-"""Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
-
-
-@contextmanager
-def told(device: str, sort: Callable[[Exception, Step], type[DeviceError]], step: Step = "asking") -> Iterator[None]:
-    """Turn exceptions of a provider's package into ours, which tell the ledger whether a job may be sent again."""
-    try:
-        yield
-    except QweftError:
-        raise
-    except Exception as error:
-        kind = sort(error, step)
-        if kind is not RefusedError and step != "sending":
-            kind = NotTakenError if step == "preparing" else UnavailableError
-        raise kind(f"device {device}: {one_line(error)}") from None  # the cause may show a credential
-
-
-def one_line(error: BaseException, more: Iterable[str] = ()) -> str:
+def one_line(message: object) -> str:
     """Return an exception's message on one line without credentials, or its type if the message is empty."""
-    text = str(error).encode(errors="backslashreplace").decode()  # the ledger cannot hold half a surrogate pair
-    return " ".join(without_secrets(text, more).split()) or type(error).__name__
-
-
-def unknown_places(device: str) -> RefusedError:
-    """Return the error of a device whose readout errors cannot be calibrated."""
-    return RefusedError(
-        f"device {device} does not tell on which qubits it puts a circuit; leave readout mitigation out"
-    )
+    text = str(message).encode(errors="backslashreplace").decode()  # the ledger cannot hold half a surrogate pair
+    return " ".join(without_secrets(text).split()) or type(message).__name__

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 from qweft.circuit import Circuit
 from qweft.circuit.engine import outputs_by_z
@@ -14,7 +15,6 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import RemoteDevice, Runner
 from qweft.devices.mitigation import Mitigation
 from qweft.errors import QweftError
-from qweft.internals.torch import followed_backward, is_transformed
 
 
 class Measurer:
@@ -39,7 +39,8 @@ class Measurer:
     def __call__(self, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         """Measure the outputs for every token; equal circuits are measured once.
 
-        A product of Paulis is brought to Z of one qubit by gates, which have errors like the others.
+        A product of Paulis is brought to Z of one qubit by gates, which have errors like the others. Gradients are
+        measured by parameter shifts in the backward pass, only for tokens with a nonzero incoming gradient.
 
         Args:
             circuit: The circuit.
@@ -47,38 +48,20 @@ class Measurer:
             parameters: (circuit.parameters,), in radians.
 
         Returns:
-            (..., outputs), with the dtype and device of `inputs`, without gradients.
+            (..., outputs), with the dtype and device of `inputs`. It can be differentiated once, in backward mode.
 
         Raises:
-            QweftError: In forward-mode differentiation or a transform of `torch.func`, or if the circuit starts from
-                amplitudes or measures probabilities.
+            QweftError: If the circuit starts from amplitudes or measures probabilities.
         """
-        if is_transformed():
-            raise QweftError(
-                "values that a device measures have no derivative in forward mode or under torch.func; call backward() "
-                "on a loss, which measures shifted circuits"
-            )
         if circuit.measured != "Z":
             return outputs_by_z(circuit, lambda each: self(each, inputs, parameters))
-        values = self.expectations(BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters))
-        return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)
+        values: torch.Tensor = _Measured.apply(self, circuit, inputs, parameters)
+        return values
 
     def expectations(self, circuits: BoundCircuits) -> np.ndarray:
         """Measure z_i of each circuit, shape (circuits, n); equal circuits are measured once."""
         once, places = circuits.unique()
         return self.mitigation.expectations(self.runner, once, self.shots)[places]
-
-
-def measured(measurer: Measurer, circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Measure the outputs as the measurer does, with gradients by parameter shifts on the same device.
-
-    The backward pass measures shifted circuits only for tokens with a nonzero incoming gradient. Differentiable once.
-    """
-    if is_transformed():
-        return measurer(circuit, inputs, parameters)  # which refuses
-    if circuit.measured != "Z":
-        return outputs_by_z(circuit, lambda each: measured(measurer, each, inputs, parameters))
-    return _Measured.apply(measurer, circuit, inputs, parameters)
 
 
 def gradient_circuits(circuit: Circuit, tokens: int, inputs: bool = True, parameters: bool = True) -> int:
@@ -114,18 +97,15 @@ class _Measured(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(inputs, parameters)
         ctx.measurer, ctx.circuit = measurer, circuit
-        return measurer(circuit, inputs, parameters)
+        values = measurer.expectations(BoundCircuits.of(circuit, inputs.reshape(-1, circuit.inputs), parameters))
+        return torch.from_numpy(values).to(inputs).reshape(*inputs.shape[:-1], circuit.qubits)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        if followed_backward(gradients[0]):
-            raise QweftError(
-                "gradients that a device measures cannot be differentiated again, nor made for many at once; call "
-                "backward() without create_graph, is_grads_batched or forward mode, or use the exact engine"
-            )
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         inputs, parameters = ctx.saved_tensors
         circuit, asked = ctx.circuit, ctx.needs_input_grad[2:]
-        weights = gradients[0].detach().double().cpu().reshape(-1, circuit.qubits).numpy()
+        weights = gradient.double().cpu().reshape(-1, circuit.qubits).numpy()
         rows, places = np.flatnonzero(weights.any(1)), _asked(circuit, *asked)
         to_inputs, to_parameters = np.zeros((len(weights), circuit.inputs)), np.zeros(circuit.parameters)
         if len(rows) and places:

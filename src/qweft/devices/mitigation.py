@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,11 +39,7 @@ class Mitigation:
         """Return all circuits that `expectations` runs, so that they can be counted beforehand."""
         if not len(circuits):
             return []
-        forms = [circuits]
-        if self.factors:
-            # a barrier also at factor 1: a compiler that optimises only circuits without any would shorten these alone
-            fenced = replace(circuits, barriers=circuits.barriers or (0,))
-            forms = [folded(fenced, factor) for factor in self.factors]
+        forms = [folded(circuits, factor) for factor in self.factors] or [circuits]
         if not self.undoes_readout:
             return forms
         return [run for form in forms for run in (calibration_circuits(form), form)]
@@ -54,8 +50,9 @@ class Mitigation:
             return np.zeros((0, circuits.qubits))
         measured = [runner.run(run, shots) for run in self.runs(circuits)]
         if self.undoes_readout:
-            pairs = zip(measured[::2], measured[1::2], strict=True)
-            measured = [_corrected(others, confusion_matrices(calibration)) for calibration, others in pairs]
+            pairs = zip(map(confusion_matrices, measured[::2]), measured[1::2], strict=True)
+            corrected = [on_each_qubit(others.values, np.linalg.inv(matrices)) for matrices, others in pairs]
+            measured = [Frequencies(values, shots) for values in corrected]
         return np.tensordot(self.weights, [each.expectations() for each in measured], 1)
 
 
@@ -91,17 +88,15 @@ def extrapolation_weights(name: str, factors: Sequence[int]) -> tuple[float, ...
 
 
 def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
-    """Return U (U^dagger U)^k with factor = 1 + 2 k, its parts separated by barriers."""
-    count, gates, angles = len(circuits.gates), circuits.gates, circuits.angles
-    barriers, all_gates, all_angles = set[int](), list[tuple[str, tuple[int, ...]]](), list[np.ndarray]()
-    for part in range(factor):  # every second one is the inverse, with angles -t
-        turned = part % 2 == 1
-        barriers |= {part * count + (count - place if turned else place) for place in circuits.barriers}
-        barriers |= {part * count} if part else set()
-        all_gates += gates[::-1] if turned else gates
-        all_angles.append(-angles[:, ::-1] if turned else angles)
-    joined = np.concatenate(all_angles, 1)
-    return BoundCircuits(circuits.qubits, tuple(all_gates), joined, tuple(sorted(barriers)), factor)
+    """Return U (U^dagger U)^k with factor = 1 + 2 k, its parts separated by barriers.
+
+    A barrier also at factor 1: a compiler that optimizes only circuits without any would shorten these alone.
+    """
+    gates, angles = circuits.gates, [circuits.angles]
+    for _ in range(factor // 2):
+        gates += circuits.gates[::-1] + circuits.gates
+        angles += [-circuits.angles[:, ::-1], circuits.angles]  # the inverse has angles -t
+    return BoundCircuits(circuits.qubits, gates, np.concatenate(angles, 1), factor)
 
 
 def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
@@ -115,14 +110,10 @@ def confusion_matrices(calibration: Frequencies) -> np.ndarray:
     """Return p(a|b) of each qubit in row b and column a, shape (n, 2, 2)."""
     zero, one = calibration.expectations()
     up, down = (1 - zero) / 2, (1 + one) / 2
-    for qubit, left in enumerate(1 - up - down):
-        if left < LEAST:
-            raise DeviceError(
-                f"readout mitigation: qubit {qubit} reads 1 with probability {up[qubit]:.3g} in |0> and "
-                f"{1 - down[qubit]:.3g} in |1>, which is too similar; leave the mitigation out"
-            )
+    worst = int(np.argmax(up + down))
+    if 1 - up[worst] - down[worst] < LEAST:
+        raise DeviceError(
+            f"readout mitigation: qubit {worst} reads 1 with probability {up[worst]:.3g} in |0> and "
+            f"{1 - down[worst]:.3g} in |1>, which is too similar; leave the mitigation out"
+        )
     return np.stack([np.stack([1 - up, up], 1), np.stack([down, 1 - down], 1)], 1)
-
-
-def _corrected(frequencies: Frequencies, matrices: np.ndarray) -> Frequencies:
-    return Frequencies(on_each_qubit(frequencies.values, np.linalg.inv(matrices)), frequencies.shots)

@@ -31,10 +31,8 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
     """Convert counts by bit string, qubit 0 first, to one row of frequencies."""
     row = np.zeros(2**qubits)
     for bits, count in counts.items():
-        if len(bits) != qubits or set(bits) - {"0", "1"}:
-            raise ValueError(f"{shown(bits)} is no outcome of {qubits} qubits")
-        if not 0 <= count <= shots:
-            raise ValueError(f"{shown(bits)} is counted {shown(count)} times")
+        if len(bits) != qubits or set(bits) - {"0", "1"} or count < 0:
+            raise ValueError(f"{shown(bits)} is no outcome of {qubits} qubits that occurs {shown(count)} times")
         row[int(bits, 2)] += count
     if row.sum() != shots:
         raise ValueError(f"the counts add up to {row.sum():g} instead of {shots} shots")

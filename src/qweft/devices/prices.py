@@ -29,18 +29,6 @@ class Charge:
     seconds: float | None
     currency: str = ""
 
-    def __add__(self, other: "Charge") -> "Charge":
-        def both(one: float | None, two: float | None) -> float | None:
-            return None if one is None or two is None else one + two
-
-        return Charge(
-            self.jobs + other.jobs,
-            self.circuits + other.circuits,
-            both(self.money, other.money),
-            both(self.seconds, other.seconds),
-            self.currency,
-        )
-
 
 @dataclass(frozen=True)
 class Price:
@@ -90,17 +78,17 @@ class Price:
         return f"{self.currency} {parts} ({self.date})"
 
     def charge(self, jobs: int, circuits: int, shots: int) -> Charge:
-        """Return the cost of some jobs.
+        """Return the cost of some jobs, with the shots of all circuits together.
 
-        money = job * jobs + circuit * circuits + shot * circuits * shots + second * seconds
-        seconds = seconds_a_job * jobs + seconds_a_shot * circuits * shots
+        money = job * jobs + circuit * circuits + shot * shots + second * seconds
+        seconds = seconds_a_job * jobs + seconds_a_shot * shots
         """
         seconds = None
         if self.seconds_a_job is not None or self.seconds_a_shot is not None:
-            seconds = (self.seconds_a_job or 0.0) * jobs + (self.seconds_a_shot or 0.0) * circuits * shots
+            seconds = (self.seconds_a_job or 0.0) * jobs + (self.seconds_a_shot or 0.0) * shots
         if not self.amounts or (self.second and seconds is None):
             return Charge(jobs, circuits, None, seconds, self.currency)
-        money = (self.job or 0.0) * jobs + (self.circuit or 0.0) * circuits + (self.shot or 0.0) * circuits * shots
+        money = (self.job or 0.0) * jobs + (self.circuit or 0.0) * circuits + (self.shot or 0.0) * shots
         return Charge(jobs, circuits, money + (self.second or 0.0) * (seconds or 0.0), seconds, self.currency)
 
 
@@ -114,10 +102,10 @@ class PriceList:
     def load(cls, path: Path | None = None) -> "PriceList":
         """Load the user's list, or that at the path, followed by the shipped list."""
         prices: list[Price] = []
+        named = path or os.environ.get("QWEFT_PRICES")
+        own = named_path(str(named or "~/.config/qweft/prices.yaml"))
         try:
-            named = path or (named_path(os.environ["QWEFT_PRICES"]) if os.environ.get("QWEFT_PRICES") else None)
-            own = named or Path.home() / ".config" / "qweft" / "prices.yaml"
-            if named is not None or own.is_file():
+            if named or own.is_file():
                 prices += cls._read(yaml_file.read_text(own), str(own))
             prices += cls._read((files("qweft.devices") / "prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
         except QweftError as error:

@@ -1,6 +1,6 @@
 """Create devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"; list them with their prices."""
 
-import importlib
+import importlib.util
 import pkgutil
 from contextlib import suppress
 from dataclasses import asdict
@@ -33,16 +33,14 @@ def catalogue() -> list[dict[str, Any]]:
 
     own = [Entry(name, what) for name, (_, what) in OWN.items()]
     entries = [*own, *(entry for provider in families().values() for entry in provider.entries)]
-    prices = PriceList.load()
-    return [
-        asdict(entry)
-        | {
-            "missing": entry.missing,
-            "install": f"pip install '.[{entry.extra}]'" if entry.missing else "",
-            "price": prices.of(entry.name).in_words(),
-        }
-        for entry in sorted(entries, key=lambda entry: bool(entry.packages))
-    ]
+    prices, rows = PriceList.load(), []
+    for entry in sorted(entries, key=lambda entry: bool(entry.packages)):
+        missing = [package for package in entry.packages if importlib.util.find_spec(package) is None]
+        extra = entry.name.partition(":")[0] if entry.packages else ""
+        install = f"pip install '.[{extra}]'" if missing else ""
+        found = {"extra": extra, "missing": missing, "install": install, "price": prices.of(entry.name).in_words()}
+        rows.append(asdict(entry) | found)
+    return rows
 
 
 def saved_credentials() -> set[str]:

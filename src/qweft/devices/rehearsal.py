@@ -38,8 +38,8 @@ class RehearsalDevice(RemoteDevice):
         return f"rehearsal:{self._inner.identity()}"
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
-        write_bytes(_file(_number(token)), pack_circuits(circuits))
-        return _number(token)
+        write_bytes(_file(token), pack_circuits(circuits))
+        return token
 
     def state(self, job: str) -> JobState:
         """Return `QUEUED` while the file is recent, then `DONE`; `CANCELLED` after `cancel`."""
@@ -55,15 +55,11 @@ class RehearsalDevice(RemoteDevice):
         return dict(enumerate(to_counts(self._inner.run(circuits, shots).values, shots)))
 
     def find(self, token: str) -> str | None:
-        return _number(token) if _file(_number(token)).exists() else None
+        return token if _file(token).exists() else None
 
     def cancel(self, job: str) -> None:
         if self.state(job) is JobState.QUEUED:
             write_bytes(_file(f"{job}.cancelled"), b"")
-
-
-def _number(token: str) -> str:
-    return f"R-{token.removeprefix('qweft-')}"
 
 
 def _file(name: str) -> Path:

@@ -1,7 +1,6 @@
 """Simulators: our own `exact`, `shots` and `noisy`, and the base class of those of other packages."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,8 +11,8 @@ from qweft.devices.noise.model import MOST_QUBITS, NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
 from qweft.devices.outcomes import Frequencies, sample
 
-AMPLITUDES_AT_A_TIME = 2**22
-"""Amplitudes per batch: 64 MiB in complex128."""
+NUMBERS_AT_A_TIME = 2**22
+"""Numbers per batch: 64 MiB in complex128."""
 
 
 class Simulator(Device, ABC):
@@ -22,8 +21,6 @@ class Simulator(Device, ABC):
     keeps_results = False
     needs_shots: ClassVar[bool | None] = None
     """Whether shots must be given; `None` if they are optional."""
-    is_ours = False
-    """Whether its samples are drawn by the circuits alone; others draw by their names too."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name)
@@ -33,18 +30,20 @@ class Simulator(Device, ABC):
         return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        if shots is None and self.needs_shots:
-            raise DeviceError(f"device {self.name} needs a number of shots, got none; use device exact for none")
-        if shots is not None and (shots < 1 or self.needs_shots is False):
+        if self.needs_shots if shots is None else shots < 1 or self.needs_shots is False:
             raise DeviceError(
-                f"device {self.name} does not take {shots} shots; use device shots with a number, or leave them out"
+                f"device {self.name} cannot run with {shots or 'no'} shots; exact takes none, and shots a number"
             )
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         self.check(shots)
-        values = self.probabilities(circuits)
+        values = np.empty((len(circuits), 2**circuits.qubits))
+        at_a_time = max(1, NUMBERS_AT_A_TIME // self.numbers(circuits.qubits))
+        for first in range(0, len(circuits), at_a_time):
+            some = slice(first, first + at_a_time)
+            values[some] = self.probabilities(circuits.pick(some))
         if shots is not None:
-            keys, own = circuits.keys(), "" if self.is_ours else f"{self.name} "
+            keys, own = circuits.keys(), f"{self.name} " if self.target else ""  # those of families differ, as chips do
             values = sample(values, shots, [own + key for key in keys], self._seed)
         return Frequencies(values, shots)
 
@@ -52,14 +51,23 @@ class Simulator(Device, ABC):
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         """Return the probability of every reported outcome, shape (circuits, 2^n), qubit 0 first."""
 
+    def numbers(self, qubits: int) -> int:
+        """Return about how many numbers a circuit takes in memory while it runs."""
+        return 2**qubits
+
 
 class ShotsDevice(Simulator):
     """Outcomes sampled from the exact probabilities: shot noise only."""
 
-    needs_shots = is_ours = True
+    needs_shots = True
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        return probabilities(circuits)
+        import torch
+
+        from qweft.circuit import final_states
+
+        none = torch.zeros(0, dtype=torch.float64)
+        return final_states(circuits.template(), torch.from_numpy(circuits.angles), none).abs().square().numpy()
 
 
 class ExactDevice(ShotsDevice):
@@ -75,7 +83,6 @@ class NoisyDevice(Simulator):
     """Runs native gates with an error after each, and readout errors; exactly or with shots."""
 
     limits = Limits(qubits=MOST_QUBITS)
-    is_ours = True
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
@@ -88,21 +95,6 @@ class NoisyDevice(Simulator):
         return noisy_probabilities(circuits, self.noise)
 
 
-def probabilities(circuits: BoundCircuits) -> np.ndarray:
-    """Return |amplitude|^2 of every outcome in float64, shape (circuits, 2^n)."""
-    import torch
-
-    from qweft.circuit import final_states
-
-    template, none = circuits.template(), torch.zeros(0, dtype=torch.float64)
-    at_a_time = max(1, AMPLITUDES_AT_A_TIME >> circuits.qubits)
-    chances = np.empty((len(circuits), 2**circuits.qubits))
-    for first in range(0, len(circuits), at_a_time):
-        angles = torch.from_numpy(circuits.angles[first : first + at_a_time])
-        chances[first : first + at_a_time] = final_states(template, angles, none).abs().square().numpy()
-    return chances
-
-
 def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
     """Return the probability of every reported outcome in float64, shape (circuits, 2^n)."""
     import torch
@@ -110,9 +102,8 @@ def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarra
     from qweft.devices.noise.paulis import read_probabilities, simulate
 
     angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
-    columns: Sequence[torch.Tensor] = angles.unbind()
-    if len(circuits):  # an angle that all circuits share is simulated once
-        columns = [angle[0] if bool((angle == angle[0]).all()) else angle for angle in angles]
+    # an angle that all circuits share is simulated once
+    columns = [angle[0] if bool((angle == angle[0]).all()) else angle for angle in angles]
     gates = native_gates(circuits.gates, circuits.barriers)
     with torch.no_grad():
         read = read_probabilities(circuits.qubits, model)

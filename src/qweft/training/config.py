@@ -133,9 +133,9 @@ class TrainingConfig:
         if not self.measures:
             return {name: value for name, value in settings.items() if name not in OF_DEVICES}
         if self.noise:
-            from qweft.devices.noise.model import NAMED, noise_model  # here, since few trainings have noise
+            from qweft.devices.noise.model import PAPER, noise_model  # here, since few trainings have noise
 
-            settings["noise"] = self.noise if self.noise in NAMED else noise_model(self.noise).identity()
+            settings["noise"] = self.noise if self.noise == PAPER.name else noise_model(self.noise).identity()
         return settings
 
 

@@ -39,7 +39,6 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
         return nullcontext()
     from qweft.adapter.cores import FunctionCore
     from qweft.devices import Measurer
-    from qweft.devices.measure import measured
     from qweft.devices.noise.paulis import noisy_expectations
     from qweft.devices.simulators import NoisyDevice
     from qweft.evaluation.on_device import check_qubits, circuit_layers, on_device
@@ -52,7 +51,7 @@ def circuits_on_device(model: Any, training: TrainingConfig) -> AbstractContextM
     if training.gradient == "exact":
         assert isinstance(device, NoisyDevice)
         return on_device(model, partial(noisy_expectations, model=device.noise))
-    return on_device(model, partial(measured, Measurer(device, training.shots)))
+    return on_device(model, Measurer(device, training.shots))
 
 
 def _device(training: TrainingConfig) -> "Device":

@@ -10,10 +10,9 @@ from collections import Counter
 from contextlib import closing, contextmanager
 from itertools import chain
 
-from qweft.devices import JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError
+from qweft.devices import JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError, make_device
 from qweft.devices.bound import pack_circuits, unpack_circuits
 from qweft.devices.outcomes import sample, to_counts
-from qweft.devices.simulators import probabilities
 
 API_KEY = "sk-fake-4f1d8a7c"
 """What must be found nowhere."""
@@ -117,7 +116,7 @@ def spoilt_places(fault, circuits):
 
 def true_counts(circuits, shots):
     """What the provider measures: the same for the same circuit and shots."""
-    return to_counts(sample(probabilities(circuits), shots, circuits.keys(), 0), shots)
+    return to_counts(sample(make_device("exact").run(circuits, None).values, shots, circuits.keys(), 0), shots)
 
 
 class FakeDevice(RemoteDevice):

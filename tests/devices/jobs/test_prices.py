@@ -29,7 +29,7 @@ def device(tmp_path):
 
 
 def test_a_charge_is_the_sum_of_its_parts():
-    charge = Price(("x",), "USD", 2.0, 0.3, 0.001, 1.6, 2.0, 0.00035).charge(3, 500, 1000)
+    charge = Price(("x",), "USD", 2.0, 0.3, 0.001, 1.6, 2.0, 0.00035).charge(3, 500, 500_000)
     seconds = 3 * 2.0 + 500 * 1000 * 0.00035
     assert charge.seconds == pytest.approx(seconds)
     assert charge.money == pytest.approx(3 * 2.0 + 500 * 0.3 + 500_000 * 0.001 + 1.6 * seconds)
@@ -41,8 +41,8 @@ def test_the_users_own_list_is_asked_first(prices):
         "- {match: 'Origin:WK_*', currency: CNY, circuit: 1e-3}\n"
         "- {match: 'pennylane:b*', currency: USD, circuit: 0.3, shot: 0.00145}\n"
     )
-    assert own.of("origin:wk_c180").charge(1, 2, 5).money == pytest.approx(0.002)
-    assert own.of("pennylane:braket.aws.qubit").charge(20, 20, 4000).money == pytest.approx(122.0)
+    assert own.of("origin:wk_c180").charge(1, 2, 10).money == pytest.approx(0.002)
+    assert own.of("pennylane:braket.aws.qubit").charge(20, 20, 80_000).money == pytest.approx(122.0)
     assert own.of("qiskit:ibm_kingston").amounts == {"second": 1.6}
 
 

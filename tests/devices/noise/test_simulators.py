@@ -126,7 +126,7 @@ def test_origin_s_own_depolarizing_and_readout(shape):
 def test_a_folded_circuit_has_more_noise_and_without_noise_the_same_values():
     ry = np.array([[0.4, -0.4, 0.4]])
     gates = (("ry", (0,)),) * 3
-    folded = BoundCircuits(1, gates, ry, barriers=(1, 2))
+    folded = BoundCircuits(1, gates, ry, folds=3)
     z = [probabilities(folded, PAPER.scaled(scale)) @ [1, -1] for scale in (0, 1)]
     assert z[0] == pytest.approx(np.cos(0.4))
     shift, factor = PAPER.read_out()

@@ -23,14 +23,9 @@ class Estimate:
     cached: int | None = None
 
     @property
-    def takes_jobs(self) -> bool:
-        """Whether the circuits would be sent as jobs."""
-        return isinstance(self.device, RemoteDevice)
-
-    @property
     def needs_consent(self) -> bool:
         """Whether to ask the user: circuits would be sent as jobs, or cost or may cost money."""
-        return self.charge.circuits > 0 and (self.takes_jobs or not self.price.free)
+        return self.charge.circuits > 0 and (isinstance(self.device, RemoteDevice) or not self.price.free)
 
     @property
     def circuits(self) -> int:
@@ -46,7 +41,6 @@ class Estimate:
         """Return all numbers."""
         return asdict(self.charge) | {
             "device": self.device.name,
-            "takes_jobs": self.takes_jobs,
             "circuits": self.circuits,
             "cached": self.cached,
             "shots": self.shots,
@@ -56,8 +50,6 @@ class Estimate:
 
     def describe(self) -> "Table":
         """Return a table for a terminal."""
-        from rich.table import Table
-
         known = " at most; what has results already is not measured again"
         if self.cached is not None:
             known = f", of which {self.cached:,} have results"
@@ -65,24 +57,36 @@ class Estimate:
         price = (
             "not known" if money is None else "nothing" if self.price.free else f"{money:,.2f} {self.charge.currency}"
         )
-        table = Table.grid(padding=(0, 2))
-        table.add_row("device", self.device.name)
-        table.add_row("circuits", f"{self.circuits:,}{known}")
         shots = [f"{shots:,} of each circuit" if shots else "none, exact probabilities" for shots in self.shots]
-        table.add_row("shots", "; ".join(shots))
-        table.add_row("jobs", f"{self.charge.jobs:,}")
-        table.add_row(
-            "time", "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues"
+        return grid(
+            {
+                "device": self.device.name,
+                "circuits": f"{self.circuits:,}{known}",
+                "shots": "; ".join(shots),
+                "jobs": f"{self.charge.jobs:,}",
+                "time": "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues",
+                "money": f"{price} ({self.source})" if self.source else price,
+            }
         )
-        table.add_row("money", f"{price} ({self.source})" if self.source else price)
-        return table
+
+
+def grid(rows: dict[str, object]) -> "Table":
+    """Return a table for a terminal with the rows that say something."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, Text(str(value)))  # in a str, a provider's brackets would be markup
+    return table
 
 
 def estimate(device: Named, price: Price, circuits: int, shots: int | None, cached: int = 0) -> Estimate:
     """Estimate the cost of this many circuits, in the fewest jobs that the device allows."""
     left = circuits - cached
     jobs = -(-left // (device.limits.circuits_at(shots) or max(left, 1)))
-    return Estimate(device, price, price.charge(jobs, left, shots or 0), (shots,), cached)
+    return Estimate(device, price, price.charge(jobs, left, left * (shots or 0)), (shots,), cached)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Budget:
 
     def __init__(self, device: str, price: Price, caps: Caps | None = None) -> None:
         self.device, self.price, self.caps = device, price, caps or Caps()
-        self.spent = price.charge(0, 0, 0)
+        self.spent, self.shots = price.charge(0, 0, 0), 0
         for what in ("money", "seconds"):
             if getattr(self.caps, what) is not None and getattr(self.spent, what) is None:
                 raise DeviceError(
@@ -113,25 +117,25 @@ class Budget:
                     "~/.config/qweft/prices.yaml, or cap the circuits"
                 )
 
-    def spend(self, circuits: int, shots: int) -> Charge:
+    def spend(self, circuits: int, shots: int, jobs: int = 1) -> Charge:
         """Count a job before it is sent and return its cost; raise `OutOfBudgetError` if it exceeds the rest."""
-        charge = self.price.charge(1, circuits, shots)
-        spent = self.spent + charge
+        all_shots = self.shots + circuits * shots
+        spent = self.price.charge(self.spent.jobs + jobs, self.spent.circuits + circuits, all_shots)
         for what, cap in vars(self.caps).items():
             total = getattr(spent, what)
             if cap is not None and total > cap * (1 + 1e-9):  # sums of prices have rounding errors
-                unit = charge.currency if what == "money" else what
+                unit = spent.currency if what == "money" else what
                 raise OutOfBudgetError(
                     f"device {self.device}: the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')} "
                     f"would bring this run to {total:.6g} {unit}, and the cap is {cap:g}; it was not sent, what came "
                     "is kept"
                 )
-        self.spent = spent
-        return charge
+        self.spent, self.shots = spent, all_shots
+        return self.price.charge(jobs, circuits, circuits * shots)
 
     def refund(self, circuits: int, shots: int) -> None:
         """Uncount a job that the provider certainly did not accept."""
-        self.spent += self.price.charge(-1, -circuits, shots)
+        self.spend(-circuits, shots, -1)
 
 
 def confirm(estimate: Estimate, yes: bool) -> None:

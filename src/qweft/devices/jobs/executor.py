@@ -72,7 +72,7 @@ class Executor:
         self._check(circuits, shots)
         once, _ = circuits.unique()
         cached = 0
-        if shots is not None and (isinstance(self.device, RemoteDevice) or self.device.keeps_results):
+        if shots is not None and self.device.keeps_results:
             cached = len(self.store.results(once.keys(), self._where(shots)))
         return estimate(self.device, self.budget.price, len(once), shots, cached)
 
@@ -99,8 +99,8 @@ class Executor:
         keys, known, where = circuits.keys(), self._recent, None
         if shots is not None and device.keeps_results:
             where = self._where(shots)
-            for key, counts in self.store.results(keys, where).items():
-                known[key, shots] = from_counts(counts, circuits.qubits, shots)
+            results = self.store.results(keys, where)
+            known |= {(key, shots): from_counts(counts, circuits.qubits, shots) for key, counts in results.items()}
         missing = circuits.pick([row for row, key in enumerate(keys) if (key, shots) not in known])
         if len(missing):
             self.retry.ask(lambda: device.check(shots))

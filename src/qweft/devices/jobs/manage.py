@@ -1,16 +1,15 @@
 """`qweft jobs`: fetch, adopt, forget and cancel jobs of the ledger, and show them."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qweft.devices.device import DeviceError, JobState, RefusedError, RemoteDevice
+from qweft.devices.jobs.budget import grid
 from qweft.devices.jobs.remote import Retry, collect, fetched, settle
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
-from qweft.text import many
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,24 +105,17 @@ def _device(job: Job) -> RemoteDevice:
 
 
 def table(jobs: Sequence[Job]) -> "Table | str":
-    """Return a table with one row per job and totals below. Tokens are never cut, because commands take them."""
+    """Return a table with one row per job. Tokens are never cut, because commands take them."""
     if not jobs:
         return "no job was sent"
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    accepted, paid = [job for job in jobs if job.job], Counter[str]()
-    for job in accepted:
-        paid[job.currency] += job.cost or 0.0  # type: ignore[assignment] # a counter of money
-    made = Table(box=SIMPLE_HEAD, show_footer=True, show_edge=False, padding=0)
-    made.add_column("token", f"{sum(job.state in OPEN for job in jobs)} open", no_wrap=True)
-    made.add_column("device", overflow="fold")
-    made.add_column("circuits", str(sum(job.circuits for job in accepted)), justify="right", no_wrap=True)
-    made.add_column("state", no_wrap=True)
-    made.add_column("provider's id", overflow="fold")
-    totals = "\n".join(f"{money:,.2f} {currency}" for currency, money in paid.items() if money)
-    made.add_column("cost", totals, justify="right", no_wrap=True)
+    made = Table("token", "device", "circuits", "state", "provider's id", "cost", box=SIMPLE_HEAD, show_edge=False)
+    for column in made.columns:
+        column.overflow = "fold"
+    made.columns[0].no_wrap = True
     for job in jobs:
         cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", job.price]
         made.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
@@ -132,20 +124,5 @@ def table(jobs: Sequence[Job]) -> "Table | str":
 
 def table_of_one(job: Job) -> "Table":
     """Return a table of everything that the ledger holds about a job."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table.grid(padding=(0, 2))
-    for name, value in {
-        "token": job.token,
-        "device": job.device,
-        "calibration": job.calibration or "none",
-        "circuits": f"{job.circuits:,}, {many(job.shots, 'shot')} each",
-        "state": f"{job.state}: {job.reason}" if job.reason else job.state,
-        "provider's id": job.job or "not known",
-        "cost": job.price,
-        "written down": f"{datetime.fromtimestamp(job.created):%Y-%m-%d %H:%M}",
-        "changed": f"{datetime.fromtimestamp(job.changed):%Y-%m-%d %H:%M}",
-    }.items():
-        made.add_row(name, Text(value))
-    return made
+    times = {name: f"{datetime.fromtimestamp(getattr(job, name)):%Y-%m-%d %H:%M}" for name in ("created", "changed")}
+    return grid(vars(job) | times | {"cost": job.price})

@@ -130,9 +130,9 @@ class RemoteRun:
     def _check_losses(self) -> None:
         """Raise if a job has ended without the result of a circuit, which is only paid again when asked for again."""
         missing = {self.keys[row] for row in self._missing()}
-        for loss in self.store.losses(self.keys, self.where, self.seen):
-            if loss.key in missing:
-                job = self.store.job(loss.token)
+        for key, token in self.store.losses(self.keys, self.where, self.seen).items():
+            if key in missing:
+                job = self.store.job(token)
                 raise RefusedError(
                     f"device {job.name}: job {job.job or ''} ({job.token}) of {job.size} is {job.state}: {job.reason}; "
                     "results so far are kept, and the same command sends again what is missing, which costs again"

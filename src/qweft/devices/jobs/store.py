@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from qweft.devices.bound import BoundCircuits, pack_circuits, unpack_circuits
 from qweft.devices.device import DeviceError
@@ -73,14 +73,6 @@ class Where:
     shots: int
     calibration: str | None  # `None` accepts any, as is done for `jobs`, for which a run waited
     jobs: set[str] = field(default_factory=set)
-
-
-class Loss(NamedTuple):
-    """A circuit without a result from a job that has ended; the number increases with every loss."""
-
-    number: int
-    key: str
-    token: str
 
 
 APPLICATION, VERSION = 0x71776A6F, 3
@@ -214,10 +206,10 @@ class Store:
         """Return the token of the open job that has a circuit, by the key of each that is in one."""
         return dict(self._rows(f"SELECT key, token FROM claims WHERE {OF_CIRCUITS}", keys, where))
 
-    def losses(self, keys: Sequence[str], where: Where, seen: int) -> list[Loss]:
-        """Return losses of these circuits with numbers above `seen`, oldest first."""
-        query = f"SELECT number, key, token FROM losses WHERE {OF_CIRCUITS} AND number > ?4 ORDER BY number"
-        return [Loss(*row) for row in self._rows(query, keys, where, seen)]
+    def losses(self, keys: Sequence[str], where: Where, seen: int) -> dict[str, str]:
+        """Return the token of the job that lost a circuit, by key, of losses with numbers above `seen`."""
+        query = f"SELECT key, token FROM losses WHERE {OF_CIRCUITS} AND number > ?4 ORDER BY number"
+        return dict(self._rows(query, keys, where, seen))
 
     def last_loss(self) -> int:
         """Return the number of the latest loss, or 0."""

@@ -78,18 +78,17 @@ PAPER = NoiseModel(
 )
 MOST_QUBITS = 10
 """A state of 4^10 float64 numbers has 8 MiB. A few are needed at a time, plus 12 MiB of tables per CZ pair."""
-NAMED = {PAPER.name: PAPER}
 
 
 def noise_model(name: str | None) -> NoiseModel:
     """Return the noise model of this name or YAML file, whose stem is its name; `None` means the paper's."""
-    if name is None or name in NAMED:
-        return NAMED.get(name or "", PAPER)
+    if name is None or name == PAPER.name:
+        return PAPER
     from qweft import yaml_file  # here: a model by name needs no package for YAML
 
     path = named_path(name)
     if not path.is_file():
-        raise DeviceError(f"there is no noise model {name}; name one of {', '.join(NAMED)}, or a YAML file")
+        raise DeviceError(f"there is no noise model {name}; name {PAPER.name}, or a YAML file")
     fields = yaml_file.load(yaml_file.read_text(path), str(path), is_file=True)
     try:
         return NoiseModel(path.stem, **{"source": f"from {path.name}", **fields})

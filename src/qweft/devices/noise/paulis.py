@@ -1,7 +1,7 @@
 """Exact noisy simulation in the Pauli basis, with expectation values and probabilities."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -22,6 +22,9 @@ ENTRIES_A_GATE = 20
 PLANES = {"x": (2, 3), "y": (3, 1), "z": (1, 2)}
 """Rotation by t about an axis: a' = cos(t) a - sin(t) b, b' = sin(t) a + cos(t) b, with I, X, Y, Z numbered 0 to 3."""
 
+computed_again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+"""Return a function's value without saving intermediates; a backward pass recomputes them."""
+
 Angles = Sequence[torch.Tensor]
 """One tensor per gate: shape () if all tokens share the angle, else (tokens,)."""
 Read = Callable[[torch.Tensor], torch.Tensor]
@@ -39,7 +42,7 @@ def simulate(
     like = angles[0] if angles else torch.zeros((), dtype=torch.float64)
     parts = _parts(qubits, gates, angles, tokens, model)
     size = max(1, NUMBERS_AT_A_TIME >> 2 * qubits)
-    blocks = [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]
+    blocks = [slice(first, min(first + size, tokens)) for first in range(0, max(tokens, 1), size)]
 
     def run(block: slice) -> torch.Tensor:
         of_block = [angle[block] if angle.dim() else angle for angle in angles]
@@ -48,14 +51,7 @@ def simulate(
             state = part @ state if isinstance(part, torch.Tensor) else _evolve(state, part, of_block, model)
         return read(state)
 
-    return torch.cat([_computed_again(run, block) for block in blocks], 1) if blocks else read(_start(qubits, 0, like))
-
-
-def _computed_again(function: Callable[..., torch.Tensor], *arguments: object) -> torch.Tensor:
-    """Return the function's value without saving intermediates; a backward pass recomputes them."""
-    if not torch.is_grad_enabled():
-        return function(*arguments)
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([computed_again(run, block) for block in blocks], 1)
 
 
 def _parts(
@@ -80,7 +76,7 @@ def _parts(
     def matrix(run: list[NativeGate]) -> torch.Tensor:
         return _evolve(torch.eye(4**qubits, dtype=angles[0].dtype, device=angles[0].device), run, angles, model)
 
-    return [_computed_again(matrix, run) if is_matrix(place) else run for place, run in enumerate(runs)]
+    return [computed_again(matrix, run) if is_matrix(place) else run for place, run in enumerate(runs)]
 
 
 def _start(qubits: int, tokens: int, like: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,7 +15,6 @@ from qweft.circuit.formats.origin import program
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
     Device,
-    DeviceError,
     DeviceSettings,
     Entry,
     JobState,
@@ -29,64 +26,38 @@ from qweft.devices.device import (
     Step,
     UnavailableError,
     one_line,
-    told,
-    unknown_places,
 )
 from qweft.devices.simulators import Simulator
-from qweft.errors import require
 
-MESSAGES = (
-    (re.compile(r"curl_.*(failed to|could ?n[o']t) (connect|resolve)"), NotTakenError),  # nothing has left this machine
-    (re.compile(r"curl_|response|time ?out|timed out|超时"), UnavailableError),  # or the cloud itself does not know
-    (re.compile(r"busy|maintenance|too many|later|offline|繁忙|维护|稍后"), NotTakenError),
+MEANINGS = (
+    (r"failed with status 429", NotTakenError),
+    (r"failed with status 4(?!08|25)", RefusedError),
+    (r"failed with status", UnavailableError),
+    (r"curl_.*(failed to|could ?n[o']t) (connect|resolve)", NotTakenError),  # nothing has left this machine
+    (r"curl_|response|time ?out|timed out|超时", UnavailableError),  # or the cloud itself does not know
+    (r"busy|maintenance|too many|later|offline|繁忙|维护|稍后", NotTakenError),
     (
-        re.compile(
-            r"unknown error\.|insufficient|permission|not (allowed|support|exist|found)|denied|unauthorized|forbidden|"
-            r"expired|exceed|quota|balance|illegal|invalid (api|key|token|param)|[^\x00-\x7f]"
-        ),
+        r"unknown error\.|insufficient|permission|not (allowed|support|exist|found)|denied|unauthorized|forbidden|"
+        r"expired|exceed|quota|balance|illegal|invalid (api|key|token|param)|[^\x00-\x7f]",
         RefusedError,
     ),
 )
-"""What a message of pyqpanda3 means, the first that matches. "unknown error." is its text for a refusal without a
+"""Only known refusals are refusals, as others may be paid for. "unknown error." is pyqpanda3's text for one without a
 reason; its own messages are English, and the cloud's may be Chinese."""
-STATES = {
-    "WAITING": JobState.QUEUED,
-    "QUEUING": JobState.QUEUED,
-    "COMPUTING": JobState.RUNNING,
-    "FINISHED": JobState.DONE,
-    "FAILED": JobState.FAILED,
-}
-CHIPS = Limits(circuits=200)
-"""On record for the paper and in pyqpanda3's documentation."""
-
-_stderr = threading.RLock()
-"""Held while standard error is turned away, so that two threads do not restore each other's."""
 
 
 class OriginCPUDevice(Simulator):
     """The local simulator. It runs one circuit at a time, about 1 ms each, because pyqpanda3 has no batches here."""
 
-    def __init__(self, name: str, settings: DeviceSettings) -> None:
-        super().__init__(name, settings)
-        self._core = require("pyqpanda3.core", "origin", f"device {name}")
+    package = "pyqpanda3.core"
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         order = list(range(circuits.qubits))[::-1]  # pyqpanda3's qubit 0 is the least significant bit
-        machine, rows = self._core.CPUQVM(), []
+        machine, rows = self.library.CPUQVM(), []
         for row in circuits.angles:
             machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
             rows.append(machine.result().get_prob_list(order))
-        return np.array(rows).reshape(-1, 2**circuits.qubits)
-
-
-def sort(error: Exception, step: Step) -> type[DeviceError]:
-    """Return what a message of pyqpanda3 means for a job: only known refusals are, as others may be paid for."""
-    text = one_line(error).lower()
-    if code := re.search(r"failed with status (\d{3})", text):
-        if code[1] == "429":
-            return NotTakenError
-        return RefusedError if code[1][0] == "4" and code[1] not in ("408", "425") else UnavailableError
-    return next((kind for pattern, kind in MESSAGES if pattern.search(text)), UnavailableError)
+        return np.array(rows)
 
 
 class OriginCloudDevice(RemoteDevice):
@@ -99,15 +70,13 @@ class OriginCloudDevice(RemoteDevice):
     own readout correction ("amend") is off, so counts are raw.
     """
 
-    def __init__(self, name: str, target: str) -> None:
-        super().__init__(name)
-        self._cloud = require("pyqpanda3.qcloud", "origin", f"device {name}")
-        self._target = target
-        self.limits = CHIPS
+    limits = Limits(circuits=200)  # on record for the paper and in pyqpanda3's documentation
+    meanings = MEANINGS
+    package = "pyqpanda3.qcloud"
 
     def calibration(self) -> str:
         """Return a hash of the chip's fidelities, because pyqpanda3 gives no calibration date."""
-        with self._told():
+        with self.told():
             chip = self._backend.chip_info()
             single = [
                 (q.get_qubit_id(), q.get_single_gate_fidelity(), q.get_readout_fidelity(), q.get_t1(), q.get_t2())
@@ -117,47 +86,41 @@ class OriginCloudDevice(RemoteDevice):
         return "fidelities " + hashlib.sha256(repr((single, double)).encode()).hexdigest()[:16]
 
     def check(self, shots: int | None) -> None:
-        with self._told():
+        with self.told():
             there = dict(self._service.backends())
-        if self._target not in there:
-            raise RefusedError(f"Origin's cloud has no device {self._target}; it has {', '.join(sorted(there))}")
-        if not there[self._target]:
+        if self.target not in there:
+            raise RefusedError(f"Origin's cloud has no device {self.target}; it has {', '.join(sorted(there))}")
+        if not there[self.target]:
             raise UnavailableError(f"device {self.name} is switched off at present")
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         """Submit all circuits as one job. The token is its batch id, but the cloud has no lookup by batch id."""
-        if circuits.placed_like is not None:
-            raise unknown_places(self.name)
+        self.refuse_calibration(circuits)
         programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
-        with self._told("preparing"):
+        with self.told("preparing"):
             backend = self._backend
-            options = self._cloud.QCloudOptions()
+            options = self.library.QCloudOptions()
             options.set_amend(False)
             options.set_mapping(True)
             options.set_optimization(not circuits.barriers)
-        with self._told("sending"):
+        with self.told("sending"):
             return str(backend.run(programs, shots, options, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
-        with self._told():
-            return STATES[self._asked(job).job_status().name]
+        with self.told():
+            return JobState[self._asked(job).job_status().name]
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
         """Return the counts of every circuit. Circuits with empty counts did not come back and are left out."""
-        with self._told():
+        with self.told():
             result = self._asked(job)
-            state = STATES[result.job_status().name]
-            if state is JobState.FAILED:
-                raise RefusedError(f"device {self.name}: {one_line(RuntimeError(result.error_message()))}")
-            if state is not JobState.DONE:
-                raise UnavailableError(f"device {self.name}: job {job} is {state.value}")
+            if JobState[result.job_status().name] is JobState.FAILED:
+                raise RefusedError(f"device {self.name}: {one_line(result.error_message())}")
             counts = result.get_counts_list()
-        if len(counts) != len(circuits):
-            raise RefusedError(f"device {self.name}: job {job} has {len(counts)} results for {len(circuits)} circuits")
         return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
 
     def cancel(self, job: str) -> None:
-        with self._told():
+        with self.told():
             self._job(job).cancel()
 
     def _asked(self, job: str) -> Any:
@@ -171,7 +134,7 @@ class OriginCloudDevice(RemoteDevice):
     def _job(self, job: str) -> Any:
         """Return a job by its id. pyqpanda3 uses the key and address of the service that was created last."""
         assert self._service is not None  # creates the service
-        return self._cloud.QCloudJob(job)
+        return self.library.QCloudJob(job)
 
     @cached_property
     def _service(self) -> Any:
@@ -180,16 +143,16 @@ class OriginCloudDevice(RemoteDevice):
             raise RefusedError(
                 f"device {self.name} needs a key of Origin Quantum's cloud in the environment, as ORIGIN_API_KEY"
             )
-        return self._cloud.QCloudService(key, *filter(None, [url]))
+        return self.library.QCloudService(key, *filter(None, [url]))
 
     @cached_property
     def _backend(self) -> Any:
-        return self._service.backend(self._target)
+        return self._service.backend(self.target)
 
     @contextmanager
-    def _told(self, step: Step = "asking") -> Iterator[None]:
-        """Convert pyqpanda3's exceptions, and drop what it writes to standard error: the cloud's words and the key."""
-        with told(self.name, sort, step), _stderr:
+    def told(self, step: Step = "asking") -> Iterator[None]:
+        """Drop what pyqpanda3 writes to standard error, too: the cloud's words and the key."""
+        with super().told(step):
             kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
             try:
@@ -208,16 +171,13 @@ def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
     """Create the device `target`: "cpu", or a chip such as "WK_C180"."""
-    if target.endswith("_amplitude"):
-        raise DeviceError(f"device {name} is a simulator of the cloud; use origin:cpu")
-    return OriginCPUDevice(name, settings) if target == "cpu" else OriginCloudDevice(name, target)
+    return OriginCPUDevice(name, settings) if target == "cpu" else OriginCloudDevice(name)
 
 
 PROVIDER = Provider(
     make,
     (
-        Entry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",), "origin"),
-        Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",), "origin"),
+        Entry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",)),
+        Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",)),
     ),
-    limits=CHIPS,
 )

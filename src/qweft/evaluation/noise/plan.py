@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -152,14 +150,15 @@ class Wanted:
 
 def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
     """Return an upper estimate for a sample at all settings; raise if it exceeds a cap. `forms` counts circuits."""
-    each, price, charges = grid.mitigation.folds, grid.budget.price, []
+    each, jobs, executions = grid.mitigation.folds, 0, 0
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
         most = device.limits.circuits_at(setting.shots) or sample.circuits
-        jobs = layers * each * sum(-(-tokens // most) for tokens in sample.batches)
+        jobs += layers * each * sum(-(-tokens // most) for tokens in sample.batches)
         jobs += forms * each * -(-2 // most) if grid.mitigation.undoes_readout else 0
-        charges.append(price.charge(jobs, sample.circuits, setting.shots or 0))
-    whole = reduce(add, charges)
+        executions += sample.circuits * (setting.shots or 0)
+    price = grid.budget.price
+    whole = price.charge(jobs, sample.circuits * len(grid.settings), executions)
     for option, name in (("cost", "money"), ("seconds", "seconds")):
         cap, total = getattr(grid.budget.caps, name), getattr(whole, name)
         if cap is not None and total is not None and total > cap:

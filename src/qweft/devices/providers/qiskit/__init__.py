@@ -26,17 +26,16 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
     if target == "aer":
         return AerSimulatorDevice(name, settings)
     if target.startswith("ibm_"):
-        return IBMDevice(name, target)
+        return IBMDevice(name)
     return FakeBackendDevice(name, fake_backend(name), settings)
 
 
 PROVIDER = Provider(
     make,
     (
-        Entry("qiskit:aer", "Qiskit Aer", ("qiskit", "qiskit_aer"), "qiskit"),
-        Entry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime"), "qiskit"),
-        Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime"), "qiskit"),
+        Entry("qiskit:aer", "Qiskit Aer", ("qiskit", "qiskit_aer")),
+        Entry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime")),
+        Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime")),
     ),
     credentials=saved_tokens,
-    limits=IBMDevice.limits,
 )

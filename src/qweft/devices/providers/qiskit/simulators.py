@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,9 @@ from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceSettings, Limits, RefusedError
 from qweft.devices.outcomes import on_each_qubit
 from qweft.devices.simulators import Simulator
-from qweft.errors import require
 
 SEED = 0
 """Seed of the transpiler: a circuit compiles the same way in every process."""
-CIRCUITS_AT_A_TIME = 1000
 MOST_QUBITS = 12
 """A density matrix of 12 qubits takes 256 MiB."""
 
@@ -27,18 +25,12 @@ def values_of(circuit: Any, angles: np.ndarray) -> np.ndarray:
 
 
 def probabilities_of(simulator: Any, circuit: Any, angles: np.ndarray) -> np.ndarray:
-    """Return what `save_probabilities` of a circuit saves, for every row of angles, in few runs."""
-    values, rows = values_of(circuit, angles), []
-    for first in range(0, len(values), CIRCUITS_AT_A_TIME):
-        some = values[first : first + CIRCUITS_AT_A_TIME]
-        binds = {parameter: some[:, column].tolist() for column, parameter in enumerate(circuit.parameters)}
-        result = simulator.run(
-            [circuit] * (1 if binds else len(some)), parameter_binds=[binds] if binds else None
-        ).result()
-        if not result.success:
-            raise RefusedError(f"Aer: {' '.join(str(result.status).split())}")
-        rows += [np.asarray(one.data.probabilities) for one in result.results]
-    return np.array(rows)
+    """Return what `save_probabilities` of a circuit saves, for every row of angles, or one row if it has none."""
+    binds = dict(zip(circuit.parameters, values_of(circuit, angles).T.tolist(), strict=True))
+    result = simulator.run([circuit], parameter_binds=[binds] if binds else None).result()
+    if not result.success:
+        raise RefusedError(f"Aer: {' '.join(str(result.status).split())}")
+    return np.array([one.data.probabilities for one in result.results])
 
 
 def compile_for(backend: Any, circuits: BoundCircuits) -> Any:
@@ -50,8 +42,7 @@ def compile_for(backend: Any, circuits: BoundCircuits) -> Any:
 
     if circuits.folds > 1:
         count = len(circuits.gates) // circuits.folds
-        barriers = tuple(place for place in circuits.barriers if place < count)
-        once = BoundCircuits(circuits.qubits, circuits.gates[:count], circuits.angles[:, :count], barriers)
+        once = BoundCircuits(circuits.qubits, circuits.gates[:count], circuits.angles[:, :count], 1)
         return repeat(compile_for(backend, once), circuits.folds, backend.target)
     circuit = to_qiskit(circuits.template(), measured=False, barriers=circuits.barriers)
     circuit.measure_all()
@@ -68,19 +59,15 @@ def repeat(circuit: Any, folds: int, target: Any) -> Any:
     from qiskit.transpiler import PassManager
     from qiskit.transpiler.passes import BasisTranslator
 
-    once, repeated = circuit.copy_empty_like(), circuit.copy_empty_like()
+    once, repeated, measures = (circuit.copy_empty_like() for _ in range(3))
     for step in circuit.data:
-        if step.operation.name != "measure":
-            once.append(step)
+        (measures if step.operation.name == "measure" else once).append(step)
     inverse = PassManager([BasisTranslator(SessionEquivalenceLibrary, None, target)]).run(once.inverse())
     for part in range(folds):
         if part:
             repeated.barrier()
         repeated.compose(inverse if part % 2 else once, inplace=True)
-    for step in circuit.data:
-        if step.operation.name == "measure":
-            repeated.append(step)
-    return repeated
+    return repeated.compose(measures)
 
 
 def measured_places(circuit: Any) -> list[int]:
@@ -93,17 +80,14 @@ def measured_places(circuit: Any) -> list[int]:
 class AerSimulatorDevice(Simulator):
     """Aer with state vectors. It runs one circuit with an array of angles."""
 
-    def __init__(self, name: str, settings: DeviceSettings) -> None:
-        super().__init__(name, settings)
-        require("qiskit", "qiskit", f"device {name}")
-        require("qiskit_aer", "qiskit", f"device {name}")
+    package = "qiskit_aer"
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        from qiskit_aer import AerSimulator
-
         circuit = _decomposed(circuits.template(), circuits.barriers)
-        chances = probabilities_of(AerSimulator(method="statevector"), circuit, circuits.angles)
-        return chances.reshape(-1, 2**circuits.qubits)
+        return probabilities_of(self.library.AerSimulator(method="statevector"), circuit, circuits.angles)
+
+    def numbers(self, qubits: int) -> int:
+        return 2**12  # a thousand circuits at a time
 
 
 @lru_cache(maxsize=16)
@@ -119,30 +103,23 @@ def _decomposed(template: Any, barriers: tuple[int, ...]) -> Any:
     return circuit
 
 
-class FakeBackendDevice(Simulator):
+class FakeBackendDevice(AerSimulatorDevice):
     """Aer with the errors of gates, relaxation and readout that it derives from a chip's recorded calibration."""
 
     keeps_results = True
 
     def __init__(self, name: str, backend: Any, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
-        require("qiskit_aer", "qiskit", f"device {name}")
         self._backend = backend
         self._compiled: dict[Any, Compiled] = {}
         self.limits = Limits(qubits=min(backend.num_qubits, MOST_QUBITS))
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         if circuits.form not in self._compiled:
-            compiled = Compiled(compile_for(self._backend, circuits), self._backend.target)
-            if len(compiled.active) > MOST_QUBITS:
-                raise RefusedError(
-                    f"device {self.name} keeps a density matrix of at most {MOST_QUBITS} qubits, and the compiled "
-                    f"circuit takes {len(compiled.active)}"
-                )
-            self._compiled[circuits.form] = compiled
+            self._compiled[circuits.form] = Compiled(compile_for(self._backend, circuits), self._backend.target)
         compiled = self._compiled[circuits.form]
         chances = probabilities_of(compiled.simulator, compiled.saved, circuits.angles)
-        return on_each_qubit(chances.reshape(-1, 2**circuits.qubits), compiled.readout)
+        return on_each_qubit(chances, compiled.readout)
 
 
 class Compiled:
@@ -153,37 +130,23 @@ class Compiled:
 
     def __init__(self, circuit: Any, target: Any) -> None:
         from qiskit.transpiler import Target
+        from qiskit_aer import AerSimulator
+        from qiskit_aer.noise import NoiseModel
+        from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
         steps = [step for step in circuit.data if step.operation.name != "barrier"]
-        self.active = {circuit.find_bit(qubit).index for step in steps for qubit in step.qubits}
+        active = {circuit.find_bit(qubit).index for step in steps for qubit in step.qubits}
+        used = Target(num_qubits=target.num_qubits, dt=target.dt, qubit_properties=target.qubit_properties)
+        for name in {step.operation.name for step in steps}:
+            properties = {qubits: it for qubits, it in target[name].items() if qubits and set(qubits) <= active}
+            used.add_instruction(target.operation_from_name(name), properties)
         self.places = measured_places(circuit)
         self.saved = circuit.remove_final_measurements(inplace=False)
         self.saved.save_probabilities(self.places[::-1])  # circuit qubit 0 first
-        self._used = Target(num_qubits=target.num_qubits, dt=target.dt, qubit_properties=target.qubit_properties)
-        for name in {step.operation.name for step in steps}:
-            properties = {
-                qubits: of_gate
-                for qubits, of_gate in target[name].items()
-                if qubits is not None and set(qubits) <= self.active
-            }
-            self._used.add_instruction(target.operation_from_name(name), properties)
-
-    @cached_property
-    def readout(self) -> list[np.ndarray]:
-        """p(reported | true) of each circuit qubit, with one row per true outcome."""
-        from qiskit_aer.noise.device import basic_device_readout_errors
-
-        errors = {qubits[0]: error for qubits, error in basic_device_readout_errors(target=self._used)}
-        return [np.asarray(errors[place].probabilities) if place in errors else np.eye(2) for place in self.places]
-
-    @cached_property
-    def simulator(self) -> Any:
-        """Aer with the gate errors."""
-        from qiskit_aer import AerSimulator
-        from qiskit_aer.noise import NoiseModel
-        from qiskit_aer.noise.device import basic_device_gate_errors
-
-        model = NoiseModel(basis_gates=sorted(set(self._used.operation_names) - {"measure"}))
-        for name, qubits, error in basic_device_gate_errors(target=self._used):
+        errors = {qubits[0]: error.probabilities for qubits, error in basic_device_readout_errors(target=used)}
+        # p(reported | true) of each circuit qubit, with one row per true outcome
+        self.readout = [np.asarray(errors.get(place, np.eye(2))) for place in self.places]
+        model = NoiseModel(basis_gates=sorted(set(used.operation_names) - {"measure"}))
+        for name, qubits, error in basic_device_gate_errors(target=used):
             model.add_quantum_error(error, name, qubits)
-        return AerSimulator(method="density_matrix", noise_model=model)
+        self.simulator = AerSimulator(method="density_matrix", noise_model=model)
