@@ -9,14 +9,15 @@ from typing import Any
 
 import qweft.devices.providers as folder
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Provider, RemoteDevice
+from qweft.devices.simulators import ExactDevice, NoisyDevice, ShotsDevice
 from qweft.redaction import SAVED
 
 OWN = {
-    "exact": ("ExactDevice", "probabilities from the state vector"),
-    "shots": ("ShotsDevice", "counts drawn from the exact probabilities"),
-    "noisy": ("NoisyDevice", "counts or probabilities under a noise model"),
+    "exact": (ExactDevice, "probabilities from the state vector"),
+    "shots": (ShotsDevice, "counts drawn from the exact probabilities"),
+    "noisy": (NoisyDevice, "counts or probabilities under a noise model"),
 }
-"""Built-in devices: name to class in `simulators` and description."""
+"""Built-in devices: name to class and description."""
 
 
 @lru_cache(maxsize=1)
@@ -67,9 +68,7 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
     if family not in ("noisy", "rehearsal") and (settings.noise is not None or settings.noise_scale != 1):
         raise DeviceError(f"device {name} takes no noise model; use noisy, or leave noise and noise_scale out")
     if name in OWN:
-        kind = getattr(importlib.import_module("qweft.devices.simulators"), OWN[name][0])
-        device: Device = kind(name, settings)
-        return device
+        return OWN[name][0](name, settings)
     if family not in families():
         raise DeviceError(
             f"there is no device {name}; there are {', '.join([*OWN, *(f'{each}:NAME' for each in families())])}"

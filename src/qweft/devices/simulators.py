@@ -32,7 +32,7 @@ class Simulator(Device, ABC):
     def check(self, shots: int | None) -> None:
         if self.needs_shots if shots is None else shots < 1 or self.needs_shots is False:
             raise DeviceError(
-                f"device {self.name} cannot run with {shots or 'no'} shots; exact takes none, and shots a number"
+                f"device {self.name} cannot run with {shots or 'no'} shots; exact takes none, shots a number of shots"
             )
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:

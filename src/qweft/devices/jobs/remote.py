@@ -75,9 +75,9 @@ class RemoteRun:
         waits, since = 0, self.retry.clock()
         while missing := self._missing():
             self.silence = ""
-            claimed = self.store.claimed([self.keys[row] for row in missing], self.where)
-            self.where.jobs |= set(claimed.values())
-            news = [self._look(job) for job in self._open(claimed)]
+            tokens = set(self.store.claimed([self.keys[row] for row in missing], self.where).values())
+            self.where.jobs |= tokens
+            news = [self._look(job) for job in self.store.jobs() if job.token in tokens and job.state in ledger.OPEN]
             self._check_losses()
             while self._send(missing):
                 news.append(True)
@@ -99,11 +99,6 @@ class RemoteRun:
         """Return the indices of circuits without a result."""
         self.results |= self.store.results([key for key in self.keys if key not in self.results], self.where)
         return [row for row, key in enumerate(self.keys) if key not in self.results]
-
-    def _open(self, claimed: dict[str, str]) -> list[Job]:
-        """Return the open jobs that have these circuits."""
-        tokens = set(claimed.values())
-        return [job for job in self.store.jobs() if job.token in tokens and job.state in ledger.OPEN]
 
     def _look(self, job: Job) -> bool:
         """Ask for an open job; return whether there is news of it."""
@@ -142,7 +137,7 @@ class RemoteRun:
         """Record a job, then send it, if there is a place for it. Return whether the provider accepted it."""
         circuits = self.circuits.pick(missing)
         claimed = self.store.claimed(circuits.keys(), self.where)
-        if len(claimed) == len(missing) or len(self._open(claimed)) >= self.jobs_at_once:
+        if len(claimed) == len(missing) or len(set(claimed.values())) >= self.jobs_at_once:
             return False
         try:
             self.retry.ask(lambda: self.device.check(self.where.shots))
