@@ -15,9 +15,9 @@ from typing import Any
 
 from qweft.errors import QweftError
 from qweft.files import cache_folder, finite, read_bytes, write_bytes, write_json
-from qweft.schema import Reader
+from qweft.schema import MAPPING, Reader
 
-MOST_BYTES = 32 * 2**20
+MOST_BYTES = 256 * 2**20
 """Largest record that is read."""
 MARK = "mark"
 FORMAT = 1
@@ -25,13 +25,13 @@ FORMAT = 1
 WRONG = "is not a record of this program"
 
 
-def read_json(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
+def read_json(path: Path, way: str) -> dict[str, Any]:
     """Return the mapping in a JSON file of another program; what no record holds, as NaN, is refused.
 
     Raise `QweftError`, with the way out, without a mapping, and an OSError where the disk refuses the file.
     """
     try:
-        text = read_bytes(path, most)
+        text = read_bytes(path, MOST_BYTES)
         value = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_integer)
         if not isinstance(value, dict):
             raise ValueError
@@ -45,9 +45,9 @@ def read_json(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
     return value
 
 
-def read_record(path: Path, way: str, most: int = MOST_BYTES) -> dict[str, Any]:
+def read_record(path: Path, way: str) -> dict[str, Any]:
     """Return a record that `write_record` wrote, without its format; raise as `read_json`, also for another format."""
-    record = read_json(path, way, most)
+    record = read_json(path, way)
     if record.pop("format", None) != FORMAT:
         raise QweftError(f"{path} {WRONG}; {way}")
     return record
@@ -95,7 +95,7 @@ def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[
     reader = Reader(kind, str(path))
     try:
         if not isinstance(value, dict):
-            raise reader.fault(name, "expected a mapping of keys to values")
+            raise reader.fault(name, MAPPING)
         checked: dict[str, Any] = reader.check(kind, value, name)
     except QweftError as error:
         reason = str(error).removeprefix(f"{path}: ").rstrip("?.")

@@ -19,10 +19,7 @@ NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
 Count = Annotated[int, Ge(1)]
 Rate = Annotated[float, Gt(0)]
-RANGES = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
-WORDS = {int: "int", float: "float", str: "text", bool: "true or false", NoneType: "null"}
-SHORT = {"lr": "learning_rate", "target_modules": "adapter.target_modules"}
-"""Names that people type for a key."""
+MAPPING = "should be a mapping of keys to values"
 ALTERNATIVES = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
 """Keys of which one names an adapter or data. Setting one removes the other."""
 
@@ -92,24 +89,6 @@ def entry_of(kind: Any) -> Any:
     return next((get_args(each)[0] for each in lists if is_dataclass(get_args(each)[0])), None)
 
 
-def described(kind: Any) -> str:
-    """Return the name of a type for a sentence.
-
-    >>> described(Count | None), described(list[float])
-    ('int of at least 1 or null', 'list of float')
-    """
-    if get_origin(kind) is Annotated:
-        ranges = [f"{RANGES[name]} {end:g}" for each in kind.__metadata__ for name, end in asdict(each).items()]
-        return " ".join([described(get_args(kind)[0]), " and ".join(ranges)])
-    if is_dataclass(kind) or is_mapping(kind):
-        return "a mapping of keys to values"
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, get_args(kind)))}"
-    if get_origin(kind) is list:
-        return "list of texts or mappings" if entry_of(kind) else f"list of {described(get_args(kind)[0])}"
-    return " or ".join(map(described, get_args(kind))) or WORDS[kind]
-
-
 def placeholder(kind: Any) -> str:
     """Return the placeholder for a value of a type in the help.
 
@@ -120,7 +99,8 @@ def placeholder(kind: Any) -> str:
         return f"{placeholder(get_args(kind)[0])},..."
     if get_origin(kind) is Annotated or NoneType in get_args(kind):
         return placeholder(get_args(kind)[0])
-    return f"{{{','.join(choices(kind))}}}" if choices(kind) else WORDS.get(kind, "value").upper()
+    words = {int: "INT", float: "FLOAT", str: "TEXT"}
+    return f"{{{','.join(choices(kind))}}}" if choices(kind) else words.get(kind, "VALUE")
 
 
 def choices(kind: Any) -> tuple[str, ...]:
@@ -181,14 +161,16 @@ class Reader:
             if isinstance(value, dict) or (value is None and is_dataclass(kind)):  # None: all keys are commented out
                 named = [(str(key), joined(name, str(key)), inner) for key, inner in (value or {}).items()]
                 return {key: self.check(self.known(kind, key, full), inner, full) for key, full, inner in named}
+            reason = MAPPING
         elif (entry := entry_of(kind)) is None:
             from pydantic import ValidationError
 
             try:
                 # False is what YAML makes of a plain no
                 return _adapter(kind).validate_python("no" if value is False and "no" in choices(kind) else value)
-            except ValidationError:
-                pass
+            except ValidationError as error:
+                reasons = [each["msg"].removeprefix("Input ") for each in error.errors()]
+                reason = " or ".join(dict.fromkeys(reasons))
         elif isinstance(value, list):
             entries = [(f"{name}[{place}]", each) for place, each in enumerate(value)]
             checked = [(full, self.check(entry, each, full)) for full, each in entries]
@@ -197,7 +179,9 @@ class Reader:
             return [each for _, each in checked]
         elif value is None and NoneType in get_args(kind):
             return None
-        raise self.fault(name, f"expected {described(kind)}, got {shown_value(value if source is MISSING else source)}")
+        else:
+            reason = "should be a list of texts or mappings"
+        raise self.fault(name, f"{reason}, got {shown_value(value if source is MISSING else source)}")
 
     def known(self, kind: Any, key: str, name: str) -> Any:
         """Return the type of a key below a type; raises if there is no such key."""
@@ -212,23 +196,16 @@ class Reader:
         return QweftError(f"{self.file}: {name}: {what}" if self.file else f"--{shown(name)}: {what}")
 
     def unknown(self, name: str, here: Collection[str]) -> QweftError:
-        """Return the error for an unknown name, with one like it: without a close match, it lists the names `here`.
-
-        A name that only lacks its section (`batch_size` for `training.batch_size`) is found by its last part.
-        """
+        """Return the error for an unknown name, with one whose last part is like its own, or the names `here`."""
         what = f"{self.file}: unknown key {name}" if self.file else f"unknown option --{name}"
         section, _, last = name.rpartition(".")
         if last == "trust_remote_code":
             return QweftError(f"{what}: no file can let code run; read that code, then give --trust-remote-code")
         known = [joined(section, each) for each in here]
-        # The name's own section is no suggestion: training.foo does not mean training.
-        known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind) or not name.startswith(f"{each}.")]
-        known += self.flags
-        names = {each.rpartition(".")[2]: each for each in reversed(known)} | {each: each for each in known}
-        wanted = SHORT.get(last, last)
-        close = [wanted] if wanted in names else [*near(name, known, cutoff=0.75), *near(wanted, names, cutoff=0.75)]
-        if close:
-            option = names[close[0]]
+        known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind)]
+        names = {each.rpartition(".")[2]: each for each in reversed([*known, *self.flags])}
+        if close := near(last, names, cutoff=0.75):
+            option = names[close]
             return QweftError(f"{what}; did you mean {option if self.file else f'--{shown(option)}'}?")
         listed = ", ".join(here if self.file or section else map(shown, here))
         return QweftError(f"{what}; known here: {listed}" if listed else what)
@@ -249,7 +226,7 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
     for key, inner in kinds_of(kind).items():
         if key not in tree and default_of(kind, key) is MISSING:
             what = "key" if is_leaf(inner) else "section"
-            raise QweftError(f"{where}: missing required {what} {joined(name, key)} ({described(inner)})")
+            raise QweftError(f"{where}: missing required {what} {joined(name, key)}")
     kinds = dict.fromkeys(tree, get_args(kind)[1]) if is_mapping(kind) else kinds_of(kind)
     made = {key: build(kinds[key], inner, where, joined(name, key)) for key, inner in tree.items()}
     return made if is_mapping(kind) else kind(**made)

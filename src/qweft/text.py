@@ -62,9 +62,9 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(known if len(known) <= 4 else [*known[:3], f"... {known[-1]} ({len(known)} in all)"])
 
 
-def near(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return at most some of the known names, those most similar to a name, best first."""
-    return difflib.get_close_matches(name[:100], list(known), n=most, cutoff=cutoff)
+def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of the known names that is most similar to a name, if one is."""
+    return next(iter(difflib.get_close_matches(name[:100], list(known), cutoff=cutoff)), None)
 
 
 def shown(value: Any) -> str:
@@ -135,6 +135,7 @@ def progress(what: str, total: int | None = None, thing: str = "") -> Iterator[C
     done, notes, begun, over = 0, "", time.monotonic(), threading.Event()
     stream = sys.stderr.stream if isinstance(sys.stderr, PlainStream) else sys.stderr  # which takes the redrawn line
     drawn = stream.isatty()
+    begin, end, pause = ("\r", "\x1b[K", REDRAWN_SECONDS) if drawn else ("", "\n", PIPED_SECONDS)
 
     def tick(steps: int, note: str = "") -> None:
         nonlocal done, notes
@@ -149,9 +150,9 @@ def progress(what: str, total: int | None = None, thing: str = "") -> Iterator[C
                 left = f"about {seconds / done * (total - done):.0f} s left" if done else ""
                 parts = [f"{done:,} of {many(total, thing)}", parts[0], left, notes]
             line = plain(f"{what}: {', '.join(filter(None, parts))}")
-            print(f"\r{line}\x1b[K" if drawn else line, end="" if drawn else "\n", file=stream, flush=True)
-            wait = REDRAWN_SECONDS if drawn else PIPED_SECONDS
-        if drawn and wait == REDRAWN_SECONDS:
+            print(f"{begin}{line}", end=end, file=stream, flush=True)
+            wait = pause
+        if drawn and wait == pause:
             print("\r\x1b[K", end="", file=stream, flush=True)
 
     shower = threading.Thread(target=show, daemon=True)

@@ -1,11 +1,9 @@
-from dataclasses import is_dataclass
-
 import pytest
 
 from qweft.cli.command import COMMANDS
 from qweft.cli.help import settings
 from qweft.cli.main import main
-from qweft.schema import is_mapping
+from qweft.schema import is_leaf, is_mapping
 
 
 def help_of(capsys, command):
@@ -31,7 +29,7 @@ def test_help_has_description_example_and_every_option_with_its_text(capsys, mon
     for flag, text in described.flags.items():
         assert f"--{flag} {text}" in flat
     for name, kind, _, text in settings(described):
-        if not is_dataclass(kind) and name != "methods":
+        if is_leaf(kind):
             option = name if "." in name else name.replace("_", "-")
             assert f"\n  --{option}{'.KEY' if is_mapping(kind) else ''} " in out
             assert text and text in flat

@@ -28,9 +28,9 @@ def test_none_is_typed_as_the_help_writes_it(comparison_file, write):
     config = parse(RunConfig, argv)
     assert (config.training.max_steps, config.model.quantization, config.data.template) == (None, None, "none")
     assert parse(ComparisonConfig, [comparison_file, "--rates", "none"]).rates is None
-    with pytest.raises(QweftError, match=r'training\.batch_size: expected int of at least 1, got "none"'):
+    with pytest.raises(QweftError, match=r'training\.batch_size: should be a valid integer, got "none"'):
         parse(RunConfig, ["--training.batch_size", "none"])
-    with pytest.raises(QweftError, match='expected int of at least 1 or null, got "none"'):
+    with pytest.raises(QweftError, match='should be a valid integer, got "none"'):
         parse(RunConfig, [write("training: {max_steps: none}")])
 
 

@@ -148,7 +148,7 @@ WRONG = [
     ({"sources": []}, "data.sources is empty"),
     ({"source": "b.jsonl", "sources": ["a.jsonl"]}, "data.source b.jsonl and data.sources are both given"),
     ({"source": ""}, "there is no such file or folder"),
-    ({"sources": [{"source": "a.jsonl", "rows": 0}]}, "data.sources[0].rows: expected int of at least 1"),
+    ({"sources": [{"source": "a.jsonl", "rows": 0}]}, "data.sources[0].rows: should be greater than or equal to 1"),
     ({"sources": [{"source": "a.jsonl", "rows": 1, "weight": 1}]}, "data.sources[0] (a.jsonl): weight and rows "),
     ({"sources": ["a.jsonl", "./a.jsonl"]}, "data.sources[1]: ./a.jsonl is a.jsonl once more"),
     ({"sources": ["GSM8K", "openai/gsm8k:main@train"]}, "data.sources[1]: openai/gsm8k:main@train is GSM8K once more"),

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from errno import EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EROFS
 from typing import Any, NoReturn
 
 from qweft import __version__
@@ -16,7 +15,6 @@ from qweft.cli.terminal import complain, hush_libraries
 from qweft.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
 from qweft.text import near, protect_streams, shown
 
-FULL = (ENOSPC, EDQUOT, EFBIG)
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
 """The way out where the work that needs too much is not known."""
 
@@ -78,15 +76,14 @@ def _message(error: Exception, words: Sequence[str]) -> str | None:
     notes = getattr(error, "__notes__", [])
     if isinstance(error, QweftError):
         return "; ".join([str(error), *notes])
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("qweft"):
-        return f"qweft {words[0]} needs the package {error.name.partition('.')[0]}; pip install '.[workbench]'"
+    if isinstance(error, ImportError) and error.name and not error.name.startswith("qweft"):
+        package = error.name.partition(".")[0]
+        return f"qweft {words[0]} needs the package {package}; pip install '.[workbench]' ({error})"
     if (memory := memory_said(error)) is not None:
         return "; ".join([f"the memory is too small ({memory}); {MEMORY}", *notes])
-    if isinstance(error, OSError) and (
-        error.errno in (*FULL, EROFS, EIO) or (error.filename and error.errno != ENOENT)
-    ):
+    if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError | ConnectionError):
         place = "the output" if error.filename is None else shown(str(error.filename))
-        way = "make room" if error.errno in FULL else "see to the disk and to its permissions"
+        way = "make room on the disk, or see to its permissions"
         kept = notes or ["then give the same command again"]
         return "; ".join([f"{place} cannot be read or written ({error.strerror}); {way}", *kept])
     return None
@@ -133,7 +130,7 @@ def _dispatch(words: list[str]) -> None:
             call.command.run(call)
     else:
         close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
-        raise QweftError(f"unknown command {name}; " + (f"did you mean {close[0]}?" if close else "see qweft --help"))
+        raise QweftError(f"unknown command {name}; " + (f"did you mean {close}?" if close else "see qweft --help"))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from qweft.schema import (
     ALTERNATIVES,
     Reader,
     build,
-    choices,
     default_of,
     is_leaf,
     is_mapping,
@@ -34,8 +33,6 @@ from qweft.schema import (
 
 Config = TypeVar("Config")
 
-OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
-"""Keys that identify another command's config file; the first match counts."""
 WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
 DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
@@ -112,12 +109,7 @@ class Call:
             if Path(file).is_dir() or Path(file).suffix.lower() in DATA_FILES:
                 what = f"qweft {self.command.name} takes a config file (YAML) there"
                 raise QweftError(f"{file}: {what}; data are given as --data.source {file}")
-            tree = yaml_file.read(file)
-            for key, owner in OWN_KEYS.items():
-                if key in tree and key not in kinds_of(kind):
-                    what = f"{key} stands in a config of qweft {owner}"
-                    raise QweftError(f"{file}: {what}, and qweft {self.command.name} takes another one")
-            tree = Reader(kind, file).check(kind, tree, "")
+            tree = Reader(kind, file).check(kind, yaml_file.read(file), "")
         return build(kind, read_circuits(self.given(kind, tree)), file or "command line")
 
     @contextmanager
@@ -247,7 +239,6 @@ class Options(Reader):
     def typed(self, kind: Any, text: str, name: str) -> Any:
         """Return the checked value of an option's text: YAML, except for texts and words; a list needs no brackets."""
         members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-        lists = [each for each in members if get_origin(each) is list]
         value: Any = text
         if str in members:
             value = None if text == "null" and NoneType in members else text
@@ -255,10 +246,9 @@ class Options(Reader):
             value = None
         elif text.strip() and not any(get_origin(each) is Literal for each in members):
             value = yaml_file.load(text, f"--{shown(name)}")
-        if lists and value is not None and not isinstance(value, list):
-            inner, words = get_args(lists[0])[0], [word.strip() for word in text.split(",")]
-            is_text = inner is str or is_dataclass(inner) or choices(inner)
-            value = words if is_text else [yaml_file.load(word, f"--{shown(name)}") for word in words]
+        has_list = any(get_origin(each) is list for each in members)
+        if has_list and value is not None and not isinstance(value, list):
+            value = yaml_file.load(f"[{text}]", f"--{shown(name)}")
         if kind is Any and isinstance(value, str) and WORDS_WITH_COMMAS.fullmatch(value):
             value = [word.strip() for word in value.split(",")]
         return self.check(kind, value, name, text if is_leaf(kind) and not is_mapping(kind) else value)

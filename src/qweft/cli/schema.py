@@ -1,13 +1,10 @@
 """The JSON schemas of config files."""
 
-from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any
 
 FILES = {"train": "train", "plan": "train", "compare": "compare", "tune": "compare", "sweep": "sweep"}
 """The command whose config files each command reads."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-METHODS = ("LORA", "VERA", "LOKR", "LOHA", "IA3", "ADALORA", "OFT", "BOFT", "HRA", "FOURIERFT", "VBLORA", "RANDLORA")
-"""Methods of PEFT that an editor suggests. Any other one is taken, too, as each version of PEFT has more."""
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -38,7 +35,7 @@ def _adapter() -> dict[str, Any]:
 
     texts = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     preset = {"enum": [*PRESETS], "description": f"A named configuration of QwthnConfig. {texts}."}
-    peft_type = {"type": "string", "examples": [*METHODS], "description": "A method of PEFT, with its own fields."}
+    peft_type = {"type": "string", "description": "A method of PEFT, LORA for one, with its own fields."}
     named = {"preset": preset, "peft_type": peft_type}
     shared = common_fields()
     own = {**{name: {} for name in shared or ()}, **_own_fields()}
@@ -58,15 +55,12 @@ def _own_fields() -> dict[str, Any]:
     """Return the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
     from qweft.adapter.config import QwthnConfig
     from qweft.method.fields import CHOICES, QwthnFields
-    from qweft.schema import is_mapping, json_schema, texts_of
+    from qweft.schema import json_schema, texts_of
 
-    texts = texts_of(QwthnConfig)
-    schemas: dict[str, Any] = {}
-    for each in fields(QwthnFields):
-        kind = get_type_hints(QwthnFields)[each.name]
-        schema = json_schema(kind | None if is_mapping(kind) else kind, {})
-        schemas[each.name] = {"description": texts[each.name], **schema}
-    for name, values in CHOICES.items():
-        schemas[name] = {"description": schemas[name]["description"], "enum": [*values]}
-    schemas["layers_pattern"] = {"description": schemas["layers_pattern"]["description"]}  # PEFT takes a list, too
-    return schemas
+    known: dict[str, Any] = {name: {"enum": [*values]} for name, values in CHOICES.items()}
+    known["layers_pattern"] = {}  # PEFT takes a list, too
+    schemas, texts = json_schema(QwthnFields, known)["properties"], texts_of(QwthnConfig)
+    for name, schema in schemas.items():
+        schema["description"] = texts[name]
+        schema.pop("default", None)  # a preset has its own
+    return dict(schemas)

@@ -17,14 +17,12 @@ PLAN = "plan.json"
 """Margin, reference, seeds and methods, as they were at the first results."""
 WINNER = "winner"
 """Folder of the winner's adapter, in the output folder of a comparison."""
-MOST_BYTES = 256 * 2**20
-"""Largest results file that is read: some five million losses of rows."""
 
 
 def read_results(path: Path) -> tuple[Path, dict[str, Any]]:
     """Return the path of a comparison's results file, given it or its folder, and its content."""
     file = path / RESULTS if path.is_dir() else path
-    record = read_record(file, "give the folder that qweft compare wrote", MOST_BYTES)
+    record = read_record(file, "give the folder that qweft compare wrote")
     if not isinstance(record.get("runs"), list):
         raise QweftError(f"{file}: not the results of a comparison, which have a list of runs; give a {RESULTS}")
     return file, record
@@ -48,7 +46,7 @@ def check_free_of_others(folder: Path, wrote: str, keys: Set[str], names: Sequen
     if not there:
         return
     with suppress(QweftError):
-        if keys <= read_record(folder / names[0], "remove it", MOST_BYTES).keys():
+        if keys <= read_record(folder / names[0], "remove it").keys():
             return
     raise QweftError(
         f"output {folder} holds {there[0]}, and no {wrote} wrote it or it is damaged; choose another --output, or "

@@ -15,7 +15,7 @@ PATTERNS = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_
 def closest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" if a known name is close, else an empty string."""
     found = near(name, known)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    return f"; did you mean {found!r}?" if found else ""
 
 
 def check_whole(name: str, value: Any) -> None:
