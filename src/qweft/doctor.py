@@ -1,13 +1,13 @@
-"""All checks of `qweft doctor`: versions, devices, caches, extras, and a self-test."""
+"""All checks of `qweft doctor`: versions, devices, the cache, and a self-test."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +15,8 @@ import torch
 from packaging.requirements import Requirement
 
 from qweft.files import cache_folder
-from qweft.models.packages import EMBEDDED_MODELS
-from qweft.models.resolve import offline
-from qweft.text import many, progress
+from qweft.text import progress
 
-WORKBENCH = "workbench"
-NOT_LISTED = {WORKBENCH, "test", "lint", "docs", "dist"}
-"""Extras that every command needs, or that are for developers."""
-ROOM = 2 * 2**30
-"""Free disk space in bytes below which the finding is a note."""
-GPU = "cuda"
 STEPS, ROWS = 12, 8
 ADAPTER = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
 
@@ -39,59 +31,10 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Yield what is found of the machine, the extras, and by the self-test."""
+    """Yield what is found of the machine and by the self-test, which a failure ends: later parts build on earlier."""
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     yield from packages()
     yield from _machine()
-    yield from self_test()
-
-
-def packages() -> Iterator[Finding]:
-    """Yield the installed version of each required package, and which extras are whole."""
-    extras: dict[str, list[str]] = {}
-    for wanted in map(Requirement, importlib.metadata.requires("qweft") or []):
-        try:
-            version = importlib.metadata.version(wanted.name)
-        except importlib.metadata.PackageNotFoundError:
-            version = "not installed"
-        fits = version != "not installed" and wanted.specifier.contains(version, prereleases=True)
-        if wanted.marker is None or wanted.marker.evaluate({"extra": WORKBENCH}):
-            way = "" if fits else f"; pip install '{wanted.name}{wanted.specifier}'"
-            yield Finding(wanted.name, f"{version}{way}", "ok" if fits else "fault")
-            continue
-        for extra in importlib.metadata.metadata("qweft").get_all("Provides-Extra") or []:
-            if extra not in NOT_LISTED and wanted.marker.evaluate({"extra": extra}):
-                extras.setdefault(extra, []).extend([] if fits else [wanted.name])
-    for extra, missing in extras.items():
-        lacking = f"not installed ({', '.join(missing)}); pip install '.[{extra}]'"
-        yield Finding(f"extra {extra}", lacking if missing else "installed", "note" if missing else "ok")
-
-
-def _machine() -> Iterator[Finding]:
-    from qweft.circuit import compiled  # here, since numba takes a second
-
-    vectors = torch.backends.cpu.get_cpu_capability()
-    slow = "" if "512" in vectors else "; bfloat16 models are slow here, --model.dtype float32 is faster"
-    cores, threads = many(os.cpu_count() or 1, "core"), many(torch.get_num_threads(), "thread")
-    yield Finding("cpu", f"{cores}, {threads}, {vectors}{slow}")
-    for number in range(torch.cuda.device_count()):
-        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info(number))
-        yield Finding(f"cuda:{number}", f"{torch.cuda.get_device_name(number)}, {free:.1f} of {whole:.1f} GiB free")
-    if not torch.cuda.is_available():
-        yield Finding("cuda", f"none that PyTorch {torch.__version__} sees; training runs on the CPU", "note")
-    slower = Finding("circuit engine", "numba does not work here: PyTorch's paths are used, which are slower", "note")
-    yield Finding("circuit engine", "compiled") if compiled.available() else slower
-    folder = cache_folder()
-    kept = [name for name in EMBEDDED_MODELS if any((folder / "models").glob(f"{name}*"))]
-    holds = f"holds {', '.join(kept)}" if kept else "no model yet; the first run prepares one (93 MB)"
-    yield Finding("model cache", f"{folder}: {holds}")
-    yield Finding("hub", "not asked (offline is set)" if offline() else "asked where a name is not known here")
-    room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-    yield Finding("disk", f"{room / 2**30:.1f} GiB free for the cache", "ok" if room > ROOM else "note")
-
-
-def self_test() -> Iterator[Finding]:
-    """Run each part of the self-test; a failure ends it, since later parts build on earlier ones."""
     for name, part in PARTS.items():
         try:
             with warnings.catch_warnings(), progress(name):
@@ -104,10 +47,38 @@ def self_test() -> Iterator[Finding]:
         yield Finding(name, result)
 
 
-def _difference(device: str, dtype: torch.dtype) -> float:
-    """Return how far the engine's values and gradients on a device are from gate-by-gate simulation in float64."""
-    from qweft.circuit import crz_ring_ansatz, expectation_values, gate_by_gate
+def packages() -> Iterator[Finding]:
+    """Yield the installed version of each package that the commands need."""
+    for wanted in map(Requirement, importlib.metadata.requires("qweft") or []):
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": "workbench"}):
+            continue
+        try:
+            version = importlib.metadata.version(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        if version != "not installed" and wanted.specifier.contains(version, prereleases=True):
+            yield Finding(wanted.name, version)
+        else:
+            yield Finding(wanted.name, f"{version}; pip install '{wanted.name}{wanted.specifier}'", "fault")
 
+
+def _machine() -> Iterator[Finding]:
+    for number in range(torch.cuda.device_count()):
+        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info(number))
+        yield Finding(f"cuda:{number}", f"{torch.cuda.get_device_name(number)}, {free:.1f} of {whole:.1f} GiB free")
+    if not torch.cuda.is_available():
+        yield Finding("cuda", f"none that PyTorch {torch.__version__} sees; training runs on the CPU", "note")
+    folder = cache_folder()
+    room = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    yield Finding("model cache", f"{folder}, {room / 2**30:.1f} GiB free")
+
+
+def _circuits(device: str, dtype: torch.dtype, most: float) -> str:
+    """Compare the engine's values and gradients on a device with gate-by-gate simulation in float64."""
+    from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, fused, gate_by_gate
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return "left out: no GPU"
     circuit, generator = crz_ring_ansatz(4, 2), torch.Generator().manual_seed(0)
     case = [torch.rand(size, generator=generator, dtype=torch.float64) for size in ((512, 4), (circuit.parameters,))]
     results = []
@@ -116,14 +87,12 @@ def _difference(device: str, dtype: torch.dtype) -> float:
         values = compute(circuit, inputs, angles)
         # of a mean, so that a gradient is not larger than a value
         results.append([values, *torch.autograd.grad(values.square().mean(), [inputs, angles])])
-    return max(float((one.cpu() - other).detach().abs().max()) for one, other in zip(*results, strict=True))
-
-
-def _engine() -> str:
-    worst = _difference("cpu", torch.float64)
-    if not worst < 1e-10:
+    worst = max(float((one.cpu() - other).detach().abs().max()) for one, other in zip(*results, strict=True))
+    if not worst < most:
         raise ArithmeticError(f"values or gradients differ by {worst:.1e} from those gate by gate")
-    return f"equal to gate by gate, values and gradients, to {worst:.0e}"
+    is_fast = fused.available(torch.device(device)) if device == "cuda" else compiled.available()
+    by = "the compiled kernels" if is_fast else "PyTorch's operations, which are slower"
+    return f"equal to gate by gate, values and gradients, to {worst:.0e}, by {by}"
 
 
 def _tiny() -> Any:
@@ -162,21 +131,8 @@ def _train_save_load() -> str:
     return f"loss {before:.3f} -> {after:.3f} in {STEPS} steps, and {loaded:.3f} when loaded again"
 
 
-def _on_gpu() -> str:
-    from qweft.circuit import fused
-
-    if not torch.cuda.is_available():
-        return "left out: no GPU"
-    worst = _difference(GPU, torch.float32)
-    if not worst < 1e-5:
-        raise ArithmeticError(f"values or gradients differ by {worst:.1e} from those gate by gate")
-    is_fused = fused.available(torch.device(GPU))
-    by = "the fused kernels" if is_fused else "PyTorch's operations, which are slower; the fused kernels need Triton"
-    return f"equal to gate by gate, values and gradients, to {worst:.0e}, by {by}"
-
-
 PARTS: dict[str, Callable[[], str]] = {
-    "circuit engine, exact": _engine,
+    "circuits on the CPU": partial(_circuits, "cpu", torch.float64, 1e-10),
     "train, save, load": _train_save_load,
-    "circuit engine on the GPU": _on_gpu,
+    "circuits on the GPU": partial(_circuits, "cuda", torch.float32, 1e-5),
 }

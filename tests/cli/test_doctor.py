@@ -13,17 +13,17 @@ def test_a_sound_machine(capsys):
     assert main(["doctor", "--json"]) == 0
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert not [name for name, each in found.items() if each["state"] == "fault"]
-    assert {"python", "torch", "cpu", "model cache", "extra qiskit", "train, save, load"} <= set(found)
+    assert {"python", "torch", "model cache", "train, save, load"} <= set(found)
     assert "when loaded again" in found["train, save, load"]["said"]
 
 
 def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "STEPS", 0)
-    monkeypatch.setitem(doctor.PARTS, "circuit engine, exact", lambda: 1 / 0)
+    monkeypatch.setitem(doctor.PARTS, "circuits on the CPU", lambda: 1 / 0)
     assert main(["doctor"]) == 2
     captured = capsys.readouterr()
-    assert "FAULT  circuit engine, exact: ZeroDivisionError: division by zero" in captured.out
-    assert "train, save" not in captured.out and "1 fault: circuit engine, exact" in captured.err
+    assert "FAULT  circuits on the CPU: ZeroDivisionError: division by zero" in captured.out
+    assert "train, save" not in captured.out and "1 fault: circuits on the CPU" in captured.err
 
 
 def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
@@ -42,11 +42,8 @@ def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
     assert found["rich"].state == "ok" and "numba" not in found
 
 
-def test_a_gpu_is_compared_with_the_cpu_and_its_engine_named(monkeypatch):
-    """The CPU stands for the GPU."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(doctor, "GPU", "cpu")
-    assert doctor._on_gpu().endswith("by PyTorch's operations, which are slower; the fused kernels need Triton")
+def test_circuits_that_differ_are_a_fault(monkeypatch):
+    assert "by the compiled kernels" in doctor._circuits("cpu", torch.float32, 1e-5)
     monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: circuit.gate_by_gate(c, x, t) + 1e-3)
     with pytest.raises(ArithmeticError, match=r"differ by 1\.0e-03 from those gate by gate"):
-        doctor._on_gpu()
+        doctor._circuits("cpu", torch.float32, 1e-5)

@@ -20,26 +20,24 @@ VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
 @Command(
     "doctor",
     "look whether this machine is ready, with a self-test of ten seconds",
-    "Look whether this machine is ready: versions, devices, the model cache, extras, and a self-test of ten seconds "
+    "Look whether this machine is ready: versions, devices, the model cache, and a self-test of ten seconds "
     "that trains, saves, loads and compares a tiny model. The exit status is 2 if there is a fault.",
     "qweft doctor",
     flags=JSON,
 )
 def _doctor(call: "Call") -> None:
+    from rich.console import Group
     from rich.text import Text
 
     from qweft.doctor import findings
-    from qweft.output import Console
 
-    console, made = Console(quiet="json" in call.flags), []
-    for finding in findings():
-        made.append(finding)
-        mark, style = MARKS[finding.state]
-        name = Text(f"{mark}  ", style=style).append(f"{finding.name}: ", style="bold")
-        console.print(name.append(finding.said, style="default"))
-    if "json" in call.flags:
-        call.answer([asdict(finding) for finding in made])
-    faults = [finding.name for finding in made if finding.state == "fault"]
+    found = list(findings())
+    lines = [
+        Text(*MARKS[each.state]).append(f"  {each.name}: ", style="bold").append(each.said, style="default")
+        for each in found
+    ]
+    call.answer([asdict(each) for each in found], lambda: Group(*lines))
+    faults = [each.name for each in found if each.state == "fault"]
     if faults:
         raise QweftError(f"{many(len(faults), 'fault')}: {', '.join(faults)}")
 
