@@ -65,8 +65,7 @@ def test_training_lowers_the_held_out_loss_and_an_export_keeps_that(bench, prese
             assert found.gain > 0.1
             # by the losses: on eight rows the gain may be within twice its error, and `kept_share` is then None
             assert found.base_loss - found.exported_loss > 0.9 * found.gain
-            assert found.equal_greedy_share > 0.9
-            assert found.largest_logit_change > 0  # a circuit is fitted, not copied
+            assert found.exported_loss != found.hybrid_loss  # a circuit is fitted, not copied
     finally:
         detach(model)
     with torch.no_grad():

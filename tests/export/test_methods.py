@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from qweft import QweftError
 from qweft.adapter.attach import adapter_config, attach
@@ -61,6 +61,19 @@ def test_a_merged_model_computes_what_its_adapter_did(trained, tmp_path, name):
     found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "merged"))
     change = (wanted - logits(AutoModelForCausalLM.from_pretrained(trained / "model"))).abs().max()
     assert change > 1e-3 and (found - wanted).abs().max() < 1e-3 * change
+
+
+def test_a_head_that_was_the_input_embedding_too_is_merged_alone(trained, tmp_path):
+    tied = AutoModelForCausalLM.from_pretrained(trained / "model")
+    tied.config.tie_word_embeddings = True
+    tied.tie_weights(recompute_mapping=True)
+    tied.save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(trained / "model").save_pretrained(tmp_path / "model")
+    adapter, wanted = saved(trained, tmp_path, MERGED["head"], tied)
+    options = {"calibration": str(trained / "rows.jsonl"), "model": {"name": str(tmp_path / "model")}}
+    export(adapter, {**options, "to": "merged"}, force=True)
+    found = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "merged"))
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -135,8 +148,8 @@ def test_no_lora_of_the_rank_has_a_smaller_error_on_the_tokens(shape):
     generator = torch.Generator().manual_seed(0)
     change = torch.randn(shape, generator=generator, dtype=torch.float64)
     x = torch.randn(200, shape[1], generator=generator, dtype=torch.float64) * torch.logspace(0, 2, shape[1])
-    halves = [Moments.of(part, part.new_zeros(len(part), 0), part.T @ part) for part in (x[::2], x[1::2])]
-    down, up, kept = factors(change, halves)
+    halves = [Moments.of(part, part.new_zeros(len(part), 0)) for part in (x[::2], x[1::2])]
+    down, up, kept = factors(change, halves, 6)
     second = x.T @ x
     second.diagonal().add_(RIDGE * second.diagonal().mean())
     values, vectors = torch.linalg.eigh(second)

@@ -101,15 +101,15 @@ SPLIT = (
     r"|\s+(?!\S)|\s+"
 )
 """How the tokenizers of Qwen2 and Llama 3 split text; they differ in how many digits stay together."""
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+WORDS = {"type": "Split", "behavior": "Isolated", "invert": False}
 PRE_TOKENIZERS = {
-    ("split",): "gpt-2",
-    ("digits", "split"): "smollm",
-    (SPLIT.replace("NUMBERS", ""), "bytes"): "qwen2",
-    (SPLIT.replace("NUMBERS", "{1,3}"), "bytes"): "llama-bpe",
+    "gpt-2": [{**BYTES, "use_regex": True}],
+    "smollm": [{"type": "Digits", "individual_digits": True}, {**BYTES, "use_regex": True}],
+    "qwen2": [{**WORDS, "pattern": {"Regex": SPLIT.replace("NUMBERS", "")}}, BYTES],
+    "llama-bpe": [{**WORDS, "pattern": {"Regex": SPLIT.replace("NUMBERS", "{1,3}")}}, BYTES],
 }
-"""llama.cpp's name of a pre-tokenizer by its steps in a tokenizer.json; see `_steps`."""
-IGNORES_MERGES = {"llama-bpe"}
-"""Pre-tokenizers with which llama.cpp takes a whole word that is a token as that token."""
+"""Steps of pre-tokenizers in a tokenizer.json, by llama.cpp's name of each."""
 FILE_TYPES = {
     torch.float32: LlamaFileType.ALL_F32,
     torch.float16: LlamaFileType.MOSTLY_F16,
@@ -155,9 +155,7 @@ def write_model(path: Path, model: Any, tokenizer: Any, name: str) -> None:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         _add_vocabulary(writer, tokenizer, config.vocab_size)
         for key, tensor in model.named_parameters():  # a tied output embedding comes once, as its input embedding
-            stored = names.get_name(key, (".weight", ".bias"))
-            if stored is None:
-                raise QweftError(f"GGUF has no tensor for {key}; {GGUF_WAY}")
+            stored: Any = names.get_name(key, (".weight", ".bias"))
             made = reordered(config, key.rpartition(".")[0], tensor.detach())
             add_tensor(writer, stored, made.float() if made.dim() < 2 else made)
         factors = _rope_factors(model)
@@ -181,26 +179,17 @@ def pre_tokenizer(tokenizer: Any) -> str:
     model, normalizer = contents.get("model") or {}, contents.get("normalizer")
     if model.get("type") != "BPE" or model.get("byte_fallback") or (normalizer and normalizer.get("type") != "NFC"):
         raise QweftError(f"the tokenizer is no byte-level BPE, and no other is written to GGUF; {GGUF_WAY}")
-    name = PRE_TOKENIZERS.get(_steps(contents.get("pre_tokenizer") or {}))
-    if name is None or (name in IGNORES_MERGES) != bool(model.get("ignore_merges")):
+    found = contents.get("pre_tokenizer") or {}
+    steps = [{**step} for step in found.get("pretokenizers", [found])]
+    for step in steps:
+        step.pop("trim_offsets", None)  # of no matter for the tokens
+    name = next((name for name, known in PRE_TOKENIZERS.items() if known == steps), None)
+    # with this one alone llama.cpp takes a whole word that is a token as that token
+    if name is None or (name == "llama-bpe") != bool(model.get("ignore_merges")):
         raise QweftError(
-            f"the tokenizer splits text in another way than {', '.join(PRE_TOKENIZERS.values())} of llama.cpp; "
-            f"{GGUF_WAY}"
+            f"the tokenizer splits text in another way than {', '.join(PRE_TOKENIZERS)} of llama.cpp; {GGUF_WAY}"
         )
     return name
-
-
-def _steps(found: dict[str, Any]) -> tuple[str, ...]:
-    """Return the steps of a pre-tokenizer: a regular expression, "digits", "bytes", or "split" for GPT-2's split."""
-    if found.get("type") == "Sequence":
-        return tuple(step for each in found["pretokenizers"] for step in _steps(each))
-    if found.get("type") == "Digits" and found.get("individual_digits"):
-        return ("digits",)
-    if found.get("type") == "Split" and found.get("behavior") == "Isolated" and not found.get("invert"):
-        return (str(found["pattern"].get("Regex")),)
-    if found.get("type") == "ByteLevel" and not found.get("add_prefix_space"):
-        return ("split" if found.get("use_regex", True) else "bytes",)
-    return ("unknown",)
 
 
 def _add_vocabulary(writer: GGUFWriter, tokenizer: Any, size: int) -> None:

@@ -72,7 +72,7 @@ def tuner_layers(model: Any) -> dict[str, Any]:
 def lora_config(lora: Lora, model: nn.Module, adapter: PeftConfig, hub_id: str | None = None) -> LoraConfig:
     """Return the PEFT config of an exported LoRA for a base model, which is named as the adapter does or by hub id."""
     layers: list[Any] = [model.get_submodule(name) for name in lora.down]
-    weights = [each.get_base_layer() if isinstance(each, BaseTunerLayer) else each for each in layers]
+    weights = [getattr(each, "base_layer", each) for each in layers]
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.rank,

@@ -18,7 +18,7 @@ RIDGE = 1e-3
 
 
 def factors(
-    change: torch.Tensor, moments: Sequence[Moments], most: int = RANKS[-1]
+    change: torch.Tensor, moments: Sequence[Moments], most: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return A = U^T D, B = U and each rank's kept share, U the left singular vectors of D M^(1/2), M = sum x x^T."""
     change = change.double().cpu()

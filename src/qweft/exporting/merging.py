@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -75,38 +74,15 @@ def _told() -> Iterator[None]:
 
 def _add_biases(base: Any, layers: dict[str, Any]) -> None:
     """Give a model the zero biases that an adapter (BEFT) trains and its family has by config."""
-    lacking = [
-        name for name, each in layers.items() if hasattr(each, "beft_bias") and each.get_base_layer().bias is None
-    ]
-    if not lacking:
+    if not any(hasattr(each, "beft_bias") and each.get_base_layer().bias is None for each in layers.values()):
         return
     flags = {name: True for name in ("attention_bias", "mlp_bias") if getattr(base.config, name, None) is False}
     base.config.update(flags)
     with torch.device("meta"):
         shapes = {name: each.shape for name, each in CausalLM.from_config(base.config).named_parameters()}
-    if any(f"{name}.bias" not in shapes for name in lacking):
-        kind = base.config.model_type
-        raise QweftError(f"layer {lacking[0]} has no bias in a model of type {kind}, so none can be saved")
     for name in shapes:
         place, _, last = name.rpartition(".")
         layer: Any = base.get_submodule(place)
         layer = layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
         if last == "bias" and getattr(layer, "bias", None) is None:
             layer.bias = nn.Parameter(layer.weight.new_zeros(shapes[name]))
-
-
-def check_ties(base: Any) -> None:
-    """Raise if a module trained whole shares its tensor with another that keeps the old one."""
-    names: dict[int, list[str]] = {}
-    for name, each in base.named_parameters(remove_duplicate=False):
-        if ".modules_to_save." not in name:
-            names.setdefault(id(each), []).append(WRAPPERS.sub("", name))
-    whole = [name for name, each in base.named_modules() if isinstance(each, BaseTunerLayer | ModulesToSaveWrapper)]
-    for tied in names.values():
-        changed = [name for name in tied if name.removesuffix(".weight") in whole]
-        if changed and len(changed) < len(tied):
-            other = next(name for name in tied if name not in changed)
-            raise QweftError(
-                f"{changed[0]} is one tensor with {other}, and the adapter changes only one of them; give --to lora, "
-                "or train without it"
-            )

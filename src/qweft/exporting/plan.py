@@ -13,13 +13,13 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import Preview, check_evaluation, check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
-from qweft.exporting.config import LORAS, ExportConfig, check_gguf_type
+from qweft.exporting.config import LORAS, ExportConfig
 from qweft.files import check_can_be_written
 from qweft.method.saved import check_saved, read_saved
 from qweft.method.shipping import is_plain_lora, method_name, why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
-from qweft.records import read_json, read_record
+from qweft.records import read_record
 from qweft.text import shown
 
 SECTIONS = ("model", "data", "evaluation")
@@ -70,9 +70,7 @@ def plan_export(adapter: Path, options: Mapping[str, Any] | None) -> ExportPlan:
         if data is not None:
             check_data_config(data)
             check_places(data)
-    base = check_model(plan.model)
-    if "gguf" in config.to and base.local and not base.package:
-        check_gguf_type(read_json(Path(base.location) / "config.json", "copy the model anew").get("model_type"))
+    check_model(plan.model)
     return plan
 
 

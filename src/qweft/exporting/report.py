@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from jinja2 import Environment, PackageLoader
 from rich.console import Group
 from rich.table import Table
 
@@ -16,8 +16,8 @@ from qweft.exporting.measure import Measured
 from qweft.publish.card import card, public_name
 from qweft.text import escaped
 
-ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
-"""Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
+ROUNDING = 1e-4
+"""Rounding tolerance of a loss in float32, in nats."""
 IN_PYTHON = """```python
 from {0} import {1}
 
@@ -75,11 +75,10 @@ class ExportReport:
         if not math.isfinite(base + hybrid + exported):
             return f"a held-out loss is no number ({losses})"
         lost = exported - hybrid
-        if measured.gain <= 0:
-            message = f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
-            return None if lost <= ROUNDING else message
-        if lost <= share * measured.gain + min(ROUNDING, ROUNDING_SHARE * measured.gain):
+        if lost <= share * max(measured.gain, 0.0) + ROUNDING:
             return None
+        if measured.gain <= 0:
+            return f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
         if not measured.is_clear:
             error = f"{measured.gain:.4f} ± {measured.gain_error:.4f}"
             return f"the adapter's gain is within twice its error ({error}), and the export loses {lost:.4f} ({losses})"
@@ -111,7 +110,7 @@ class ExportReport:
             table.add_column(column, justify="right" if column else "left")
         for name, loss in self._losses().items():
             table.add_row(name, f"{loss:.4f}", f"{self.measured.base_loss - loss:.4f}")
-        return Group(table, *self._sentences(str(self.calibration)))
+        return Group(table, self._sentences(str(self.calibration)))
 
     @property
     def _method(self) -> str:
@@ -121,30 +120,10 @@ class ExportReport:
         base, hybrid, exported = self.measured.base_loss, self.measured.hybrid_loss, self.measured.exported_loss
         return {"base model": base, f"{self._method} adapter": hybrid, "export": exported}
 
-    def _sentences(self, calibration: str) -> list[str]:
-        """Return what was fitted, measured and written."""
-        measured, sentences = self.measured, []
-        if self.layers:
-            fit = "The circuit was replaced by its best linear fit" if self.has_circuit else "The LoRA is the nearest"
-            shares = self.layers.values()
-            sentences.append(
-                f"{fit} on {self.calibration_tokens:,} tokens of {calibration}: it explains {fmean(shares):.1%} of "
-                f"what the layers do (worst layer {min(shares):.1%})."
-            )
-        if measured.kept_share is not None:
-            sentences.append(f"It keeps {measured.kept_share:.1%} of the gain.")
-        if measured.largest_logit_change is not None and measured.equal_greedy_share is not None:
-            change, equal = f"{measured.largest_logit_change:.4g}", f"{measured.equal_greedy_share:.2%}"
-            sentences.append(f"Largest change of a logit {change}, equal greedy tokens {equal}.")
-        if self.rank is not None:
-            sentences.append(f"Rank {self.rank}, lora_alpha {self.rank}, {self.parameters:,} parameters.")
-        if self.modules_to_save:
-            refused = " (vLLM refuses such a LoRA)" if self.to == "lora" else ""
-            sentences.append(f"Trained whole and in the folder too: {', '.join(self.modules_to_save)}{refused}.")
-        if self.written_relative_difference is not None:
-            difference = f"{self.written_relative_difference:.1g}"
-            sentences.append(f"Read back, logits differ by {difference} of the largest at most.")
-        return sentences
+    def _sentences(self, text: str) -> str:
+        """Return what was fitted on a text, measured and written."""
+        templates = Environment(loader=PackageLoader("qweft.exporting", "."), trim_blocks=True, lstrip_blocks=True)
+        return templates.get_template("outcome.j2").render(vars(self), text=text).rstrip()
 
     def card(self) -> str:
         """Return the README.md of the exported folder."""
@@ -157,7 +136,7 @@ class ExportReport:
 |---|---:|
 {rows}
 
-{" ".join(self._sentences(escaped(str(public["calibration"]))))}
+{self._sentences(escaped(str(public["calibration"])))}
 
 Base model: {escaped(str(public["model"]))}.
 

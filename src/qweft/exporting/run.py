@@ -5,7 +5,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from qweft.claims import CLAIM, claimed_output
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
-from qweft.errors import QweftError, saying_when_stopped
+from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, weights_of
 from qweft.evaluation.scores import HeldOutLoss
@@ -26,7 +25,7 @@ from qweft.exporting.linearise import layers_of, linearise
 from qweft.exporting.lora import NAME, Lora, lora_config, plain_lora
 from qweft.exporting.low_rank import RANKS, nearest
 from qweft.exporting.measure import Batch, measure, replaced
-from qweft.exporting.merging import changes, check_ties, merged, with_lora
+from qweft.exporting.merging import changes, merged, with_lora
 from qweft.exporting.plan import REPORT, ExportPlan, first_rows, load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.write import write_beside, write_whole
@@ -56,10 +55,7 @@ def export(adapter: Path, options: Mapping[str, Any] | None = None, force: bool 
     plan = plan_export(adapter, options)
     output = plan.output
     lock = output.with_name(f".{output.name}{CLAIM}")  # beside the folder, which is replaced as a whole
-    with (
-        claimed_output(output, "qweft export", lock=lock),
-        saying_when_stopped(lambda: "the export was not written; the same command begins anew"),
-    ):
+    with claimed_output(output, "qweft export", lock=lock):
         source = _open(plan)
         lora, explained = _fit(source)
         report = _measure(source, lora, explained)
@@ -83,13 +79,6 @@ class _Source:
     def pad(self) -> int:
         """The token that fills up rows."""
         return int(self.subject.loaded.tokenizer.pad_token_id)
-
-    @cached_property
-    def fitted_on(self) -> list[Batch]:
-        """The inputs of the model that something is fitted on, which is told once."""
-        tokens = total_tokens(self.calibration)
-        Console(stderr=True).print(f"fitting a LoRA on {tokens:,} tokens of {self.plan.calibration_source}")
-        return self.batches(self.calibration)
 
     def batches(self, rows: Sequence[Encoded]) -> list[Batch]:
         """Return the inputs of the model for some rows, on its device."""
@@ -130,8 +119,6 @@ def _open(plan: ExportPlan) -> _Source:
     base = model.get_base_model()
     if to == "gguf":
         check_gguf_type(base.config.model_type)
-    if not is_lora:
-        check_ties(base)
     if to == "merged-gguf":
         check_convertible(base, loaded.tokenizer)
     return _Source(plan, subject, calibration)
@@ -144,18 +131,16 @@ def _fit(source: _Source) -> tuple[Lora | None, dict[str, float]]:
         return None, {}
     lora: Lora | None = None
     explained: dict[str, float] = {}
+    batches = source.batches(source.calibration)
     if method_name(saved) == OWN:
-        lora, explained = linearise(model, source.fitted_on if source.has_circuit else [])
+        lora, explained = linearise(model, batches)
     elif is_plain_lora(saved):
         lora = plain_lora(model)
     if lora is None or (config.rank is not None and config.rank < lora.rank):
         of = changes(model) if lora is None else lora.changes()
-        whole, kept = nearest(model, of, source.fitted_on, config.rank or RANKS[-1])
+        whole, kept = nearest(model, of, batches, config.rank or RANKS[-1])
         lora = whole.first(config.rank or _chosen(source, whole))
         explained = {name: float(shares[: lora.rank][-1]) for name, shares in kept.items()}
-    Console(stderr=True).print(
-        f"the adapter becomes a LoRA of rank {lora.rank} with {lora.parameters:,} parameters", highlight=False
-    )
     return lora, explained
 
 
@@ -221,13 +206,12 @@ def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool
         if not difference <= (TOLERANCE if is_float32 else HALF_TOLERANCE):
             raise QweftError(
                 f"the export, read back, differs from what was measured by {difference:.2g} of the largest logit; "
-                f"nothing was written: {'please report this' if is_float32 else 'give --model.dtype float32'}"
+                "nothing was written: give --model.dtype float32, or report this"
             )
         report = replace(report, written_relative_difference=difference)
         if not is_lora and not is_float32:  # half precision has rounded the merged weights again
             loss = source.loss(written, source.subject.rows).loss
-            measured = replace(report.measured, exported_loss=loss, largest_logit_change=None, equal_greedy_share=None)
-            report = replace(report, measured=measured)
+            report = replace(report, measured=replace(report.measured, exported_loss=loss))
             if report.refusal is not None and not force:
                 raise QweftError(
                     f"{report.refusal}, as {source.subject.dtype} rounds the merged weights; nothing was written: give "

@@ -1,7 +1,5 @@
 """What an export writes, format by format; each is read back as its user will read it."""
 
-import contextlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -47,5 +45,5 @@ def write_whole(to: Target, folder: Path, model: Any, name: str, tokenizer: Any)
         options = {"gguf_file": "model.gguf", "config": model.config}
     device, dtype = model.device, model.dtype
     model.to("meta")
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's bar ignores transformers' settings
+    with quiet():
         return CausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, **options).to(device)
