@@ -1,6 +1,7 @@
 """`qweft push` against a hub on this machine: what is sent, and to whom it is shown."""
 
 import json
+import re
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -12,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
 from qweft.publish.card import public_name
-from qweft.publish.push import contents, plan_push, renamed
+from qweft.publish.push import plan_push, renamed
 from tests.tiny_models import tiny_llama
 
 
@@ -53,7 +54,7 @@ class Hub:
 @pytest.fixture
 def hub(monkeypatch):
     hub = Hub()
-    monkeypatch.setattr("qweft.publish.push.HfApi", lambda token: hub)
+    monkeypatch.setattr("qweft.publish.push.HfApi", lambda: hub)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     return hub
 
@@ -171,22 +172,22 @@ def changed(adapter, **fields):
 
 def test_the_tokenizer_of_prompt_tuning_is_named_as_the_base_model(adapter, tmp_path):
     changed(adapter, tokenizer_name_or_path=str(tmp_path), prompt_tuning_init_text="/translate this")
-    sent = json.loads(contents(plan_push(adapter, "me/mine", base_model="owner/base"))["adapter_config.json"])
+    sent = json.loads(plan_push(adapter, "me/mine", base_model="owner/base").contents["adapter_config.json"])
     assert sent["tokenizer_name_or_path"] == sent["base_model_name_or_path"] == "owner/base"
     assert str(tmp_path) not in json.dumps(sent)
 
 
 @pytest.mark.parametrize(
-    ("fields", "name"),
+    ("fields", "path"),
     [
-        ({"tokenizer_name_or_path": "/home/me/tokenizer"}, "tokenizer_name_or_path"),
-        ({"corda_config": {"cache_file": "~/cache.pt"}}, "corda_config.cache_file"),
-        ({"modules": [["../x"]]}, "modules"),
+        ({"tokenizer_name_or_path": "/home/me/tokenizer"}, "/home/me/tokenizer"),
+        ({"corda_config": {"cache_file": "~/cache.pt"}}, "~/cache.pt"),
+        ({"modules": [["../x"]]}, "../x"),
     ],
 )
-def test_other_paths_are_refused_before_anything_is_sent(adapter, fields, name):
+def test_other_paths_are_refused_before_anything_is_sent(adapter, fields, path):
     changed(adapter, **fields)
-    with pytest.raises(QweftError, match=name):
+    with pytest.raises(QweftError, match=f"names {re.escape(path)}, a path"):
         plan_push(adapter, "me/mine", base_model="owner/base")
 
 

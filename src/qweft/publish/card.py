@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
+from jinja2 import Environment, PackageLoader
 from peft.utils import CONFIG_NAME
 
 from qweft.adapter import QwthnConfig
@@ -55,59 +56,26 @@ model = PeftModel.from_pretrained(base_model, "this folder or repository")
 
 def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[int, ...]]) -> str:
     """Return the text of README.md for an adapter's folder."""
-    config, data, training = record["config"], record["data"], record["config"]["training"]
-    base, adapted, fit = record["base"], record["adapted"], record["training"]
-    kind = adapter.peft_type.value
-    method = escaped(str(config["adapter"].get("preset") or kind))
-    sources = [each["source"] for each in config.get("data", {}).get("sources") or ()] or [data["source"]]
-    source = escaped(TOGETHER.join(map(public_name, sources)))
-    origin = escaped(public_name(record["model_origin"].removeprefix("local folder ")))
-    model = escaped(public_name(record.get("model_hub_id") or config["model"]["name"]))
+    config, data, kind = record["config"], record["data"], adapter.peft_type.value
+    templates = Environment(
+        loader=PackageLoader("qweft.publish", "."), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    templates.filters |= {"md": escaped, "public": public_name}
     section = f"## {kind} adapter\n\n- parameters: {record.get('trainable_parameters', 0):,}\n\n{LORA_LOADING}"
     if isinstance(adapter, QwthnConfig):
         section = method_section(adapter, shapes)
-    rows, learned = data["parts"]["train"]["rows"], data["parts"]["train"]["target_tokens"]
-    body = f"""{START}
-
-Trained with qweft from {origin}.
-
-{section}
-## Data
-
-{source}: {rows:,} training rows with {learned:,} learned tokens, rows of at most
-{data["max_length"]:,} tokens; SHA-256 of all rows {data["fingerprint"][:16]}.
-
-## Training
-
-{_training(training, fit)}
-
-## Results
-
-| {config["evaluation"]["split"]} rows, {base["tokens"]:,} target tokens | loss | perplexity |
-|---|---:|---:|
-| base model | {_with_error(base)} | {base["perplexity"]:.2f} |
-| with this adapter | {_with_error(adapted)} | {adapted["perplexity"]:.2f} |
-
-The rows were not trained on. The error is the standard error over rows; one run, one seed.
-
-{END}
-"""
+    sources = [each["source"] for each in config.get("data", {}).get("sources") or ()] or [data["source"]]
+    body = templates.get_template("run.md.j2").render(
+        record,
+        begin=START,
+        end=END,
+        section=section,
+        source=TOGETHER.join(map(public_name, sources)),
+        budget=config["training"],
+        split=config["evaluation"]["split"],
+        learned=data["parts"]["train"],
+    )
+    method = escaped(str(config["adapter"].get("preset") or kind))
+    model = escaped(public_name(record.get("model_hub_id") or config["model"]["name"]))
     front = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["qweft", kind.lower()]}
     return card(f"{method} for {model}", body, record.get("model_hub_id"), **front)
-
-
-def _training(training: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
-    taken_at_once = training["batch_size"] * training["gradient_accumulation"]
-    rows = f"{taken_at_once} {'packs of rows' if training.get('packing') else 'rows'}"
-    rates = "".join(f", {rate:g} of {part}" for part, rate in (training.get("learning_rates") or {}).items())
-    best = fit.get("best_step")
-    taken = "" if best in (None, fit["steps"]) else f" The adapter is that of step {best}, the best by validation loss."
-    return (
-        f"{fit['steps']} steps of {rows}, AdamW, learning rate {training['learning_rate']:g}{rates}, cosine schedule, "
-        f"seed\n{training['seed']}; mean training loss {fit['train_loss']:.4f}.{taken}"
-    )
-
-
-def _with_error(loss: Mapping[str, Any]) -> str:
-    error = loss.get("standard_error")
-    return f"{loss['loss']:.4f}" + ("" if error is None else f" ± {error:.4f}")

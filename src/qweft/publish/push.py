@@ -2,27 +2,28 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from yaml import YAMLError
 
 from qweft.errors import QweftError
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
+from qweft.models.resolve import HUB_ID
 from qweft.records import read_json
-from qweft.text import shown
 
 REQUIRED = (CONFIG, WEIGHTS)
 OPTIONAL = ("README.md", "export.json")
 BASE, TOKENIZER = "base_model_name_or_path", "tokenizer_name_or_path"
 TEXTS = ("prompt_tuning_init_text",)
 """Fields that hold a user's words, which may begin with a slash."""
+PATH = re.compile(r'"((?:/|~|\.\.?/)[^"]*)"')
+"""A text of a config in JSON that is a path."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,22 @@ class Push:
     folder: Path  # of the adapter
     repository: str  # OWNER/NAME, or NAME in your own account
     private: bool  # whether only its owner sees the repository
-    files: tuple[str, ...]  # names of the files to upload
+    contents: Mapping[str, bytes | Path]  # what is sent, by the name of each file
     base_model: str  # hub id for the uploaded config
 
     def describe(self) -> str:
         """Describe the upload in one line for the terminal."""
         seen = "private" if self.private else "public"
-        return f"{', '.join(self.files)} of {self.folder} to {self.repository} ({seen}), base model {self.base_model}"
+        return (
+            f"{', '.join(self.contents)} of {self.folder} to {self.repository} ({seen}), base model {self.base_model}"
+        )
 
 
 def plan_push(folder: Path, repository: str, private: bool = True, base_model: str | None = None) -> Push:
     """Plan an upload of an adapter's folder and check it offline; `base_model` is by default the config's hub id."""
     check_folder(folder)
     for what, name in (("repository", repository), ("base_model", base_model or "unnamed")):
-        if not _is_hub_id(name):
+        if not HUB_ID.fullmatch(name):
             raise QweftError(f"{what} {name!r} is no hub id, as OWNER/NAME")
     files = REQUIRED + tuple(name for name in OPTIONAL if (folder / name).is_file())
     for name in files:
@@ -55,18 +58,23 @@ def plan_push(folder: Path, repository: str, private: bool = True, base_model: s
     own = config.get(BASE)
     named = base_model or (own if isinstance(own, str) and not Path(own).exists() else None)
     # an existing path counts as a local folder even if it could be a hub id: never publish a local path
-    if not named or not _is_hub_id(named):
+    if not named or not HUB_ID.fullmatch(named):
         raise QweftError(
             f"{folder}: its adapter_config.json names {own or 'no base model'}, which nobody else can load; give the "
             "base model's hub id with --base-model"
         )
-    for name, text in _texts(for_the_hub(config, named)):
-        if text.startswith(("/", "~", "./", "../")) or ("/" in text and os.path.exists(text)):
-            raise QweftError(
-                f"{folder / CONFIG}: {name} names {shown(text)}, a path of this machine that would be sent; name a hub "
-                "id there, or remove it"
-            )
-    return Push(folder, repository, private, files, named)
+    public = for_the_hub(config, named)
+    if path := PATH.search(json.dumps({key: value for key, value in public.items() if key not in TEXTS})):
+        raise QweftError(
+            f"{folder / CONFIG} names {path[1]}, a path of this machine that would be sent; name a hub id there, or "
+            "remove it"
+        )
+    contents: dict[str, bytes | Path] = {name: folder / name for name in files}
+    contents[CONFIG] = json.dumps(public, indent=2).encode()
+    if "README.md" in contents:
+        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        contents["README.md"] = renamed(text, str(own or ""), named).encode()
+    return Push(folder, repository, private, contents, named)
 
 
 def for_the_hub(config: Mapping[str, Any], base_model: str) -> dict[str, Any]:
@@ -75,31 +83,12 @@ def for_the_hub(config: Mapping[str, Any], base_model: str) -> dict[str, Any]:
     return {**config, BASE: base_model, **({TOKENIZER: base_model} if is_tokenizer else {})}
 
 
-def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all texts of a config with the names of their fields."""
-    if isinstance(value, str):
-        yield name, value
-    for key, each in value.items() if isinstance(value, dict) else ():
-        if key not in (BASE, *TEXTS):
-            yield from _texts(each, f"{name}.{key}".lstrip("."))
-    for each in value if isinstance(value, list) else ():
-        yield from _texts(each, name)
-
-
-def _is_hub_id(name: str) -> bool:
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return not name.startswith((".", "~", "/"))
-
-
-def push(wanted: Push, token: str | None = None) -> str:
-    """Create the repository if needed, upload the files in one commit, and return its URL; no `token` means hf's."""
+def push(wanted: Push) -> str:
+    """Create the repository if needed, upload the files in one commit, and return its URL."""
     if constants.HF_HUB_OFFLINE:
         raise QweftError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push")
-    operations = [CommitOperationAdd(name, content) for name, content in contents(wanted).items()]
-    api: Any = HfApi(token=token)
+    operations = [CommitOperationAdd(name, content) for name, content in wanted.contents.items()]
+    api: Any = HfApi()
     try:
         made = api.create_repo(wanted.repository, private=wanted.private, exist_ok=True)
         if wanted.private and api.model_info(made.repo_id).private is False:
@@ -117,17 +106,6 @@ def push(wanted: Push, token: str | None = None) -> str:
             "logged in by hf auth login with a token that may write there"
         ) from error
     return str(made)
-
-
-def contents(wanted: Push) -> dict[str, bytes | Path]:
-    """Return what is sent of each file; config and card get the base model's hub id."""
-    sent: dict[str, bytes | Path] = {name: wanted.folder / name for name in wanted.files}
-    config = read_json(wanted.folder / CONFIG, "save the adapter again")
-    sent[CONFIG] = json.dumps(for_the_hub(config, wanted.base_model), indent=2).encode()
-    if "README.md" in sent:
-        text = (wanted.folder / "README.md").read_text(encoding="utf-8", errors="replace")
-        sent["README.md"] = renamed(text, str(config.get(BASE) or ""), wanted.base_model).encode()
-    return sent
 
 
 def renamed(text: str, named: str, public: str) -> str:
