@@ -160,17 +160,17 @@ def test_what_a_voice_did_not_answer_is_in_no_row(empty):
     assert second == ["And?", "Here."]
 
 
-def test_save_writes_rows_that_training_reads_and_replaces_only_them(empty, tmp_path):
+def test_save_writes_rows_that_training_reads_and_replaces_nothing(empty, tmp_path):
     empty.obey("/system be brief")
     file = tmp_path / "said.jsonl"
     for question in ("q\u2028r", "r"):
         empty.take(question, said("a", "b"))
-        empty.obey(f"/save {file}")
+    empty.obey(f"/save {file}")
     rows = [json.loads(line) for line in file.read_text().strip().split("\n")]
     assert [len(row["messages"]) for row in rows] == [5, 5] and rows[0]["messages"][0]["role"] == "system"
     assert [row["answered_by"] for row in rows] == ["qtha-0", "base"]
     assert len(list(located_rows(str(file), None, []))) == 2
-    file.write_text(text := file.read_text() + "mine")
+    text = file.read_text()
     with pytest.raises(QweftError, match="exists"):
         empty.obey(f"/save {file}")
     assert file.read_text() == text

@@ -36,12 +36,9 @@ def answered(chat, most=12):
 
 
 def test_layers_and_their_circuits(circuits, both):
-    assert len(circuits.layers) == 4 and LAYER in circuits.layers
-    assert circuits.circuit_of(LAYER).qubits == 2
+    assert len(circuits.by_layer) == 4 and circuits.by_layer[LAYER].qubits == 2
     assert circuits.expectations_of(LAYER) == []
-    assert Circuits(*both.voices.models["base"]).layers == []
-    with pytest.raises(QweftError, match="there is no layer nowhere with a circuit"):
-        circuits.expectations_of("nowhere")
+    assert Circuits(*both.voices.models["base"]).by_layer == {}
 
 
 def test_values_are_those_of_one_pass_over_all_that_was_read(circuits, both, model, hybrid):
@@ -59,7 +56,7 @@ def test_values_are_those_of_one_pass_over_all_that_was_read(circuits, both, mod
     circuit_of_angles = {core.angles.data_ptr(): layer for layer, core in circuit_layers(adapted).items()}
     with torch.no_grad(), on_device(adapted, measure):
         adapted(input_ids=torch.tensor([read]))
-    for layer in circuits.layers:
+    for layer in circuits.by_layer:
         tokens = circuits.expectations_of(layer)
         assert [token["place"] for token in tokens] == list(range(len(read) - NEWEST, len(read)))
         assert [token["text"] for token in tokens] == [tokenizer.decode([token]) for token in read[-NEWEST:]]
@@ -101,4 +98,4 @@ def test_a_layer_that_does_not_see_each_token_once_is_not_shown(both, circuits):
     answered(both, 2)
     with pytest.raises(QweftError, match="does not see each token once"):
         circuits.expectations_of(LAYER)
-    assert circuits.expectations_of(circuits.layers[0])
+    assert circuits.expectations_of(next(iter(circuits.by_layer)))

@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from qweft.cli.main import main
-from qweft.serve.app import Seeded
+from qweft.serve.models import Drawn
 from qweft.serve.page import FILES
 from tests.serve.pages import COMPLETIONS, Client, served_page
 
@@ -88,8 +88,8 @@ def test_other_hosts_and_origins_read_nothing(client):
 
 def test_whoever_goes_stops_the_answer(client, monkeypatch):
     """The next question does not wait for what nobody reads."""
-    is_over = Seeded._is_over
-    monkeypatch.setattr(Seeded, "_is_over", lambda *given, **named: (time.sleep(0.1), is_over(*given, **named))[1])
+    draw = Drawn.__call__
+    monkeypatch.setattr(Drawn, "__call__", lambda *given: (time.sleep(0.1), draw(*given))[1])
     body = {"model": "qtha-0", "messages": [{"role": "user", "content": "a"}], "max_tokens": 40, "stream": True}
     body |= {"logit_bias": {str(token): -100 for token in range(3)}}
     head = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"}

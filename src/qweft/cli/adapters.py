@@ -74,17 +74,16 @@ def _train(call: "Call") -> None:
 )
 def _data(call: "Call") -> None:
     verb, *sources = call.targets
-    tree = call.given()
-    named = [f"--data.{key}" for key in ("source", "sources") if tree.get("data", {}).get(key) is not None]
-    given = [*sources, *named]
-    if len(given) != (1 if verb == "check" else 0):
-        expected = f"the data once; for example: {call.command.example}" if verb == "check" else "nothing after it"
-        raise QweftError(f"qweft data {verb}: got {' and '.join(given) or 'nothing'}, expected {expected}")
     if verb == "list":
         from qweft.data.check import describe_named, named_data
 
         call.answer(named_data(), describe_named)
         return
+    tree = call.given()
+    given = [*sources, *(f"--data.{key}" for key in ("source", "sources") if tree.get("data", {}).get(key))]
+    if len(given) != 1:
+        got = " and ".join(given) or "nothing"
+        raise QweftError(f"qweft data check: got {got}, expected the data once; for example: {call.command.example}")
     from qweft.data.checks import check_data_config, check_places
     from qweft.models.resolve import check_model
     from qweft.schema import build
@@ -123,15 +122,12 @@ def _data(call: "Call") -> None:
 )
 def _evaluate(call: "Call") -> None:
     folder, (options, sections) = call.folder, call.apart("model", "data", "evaluation")
-    measured = sorted({*options, *call.flags} - {"json", "dry-run", *TRUST})
-    if measured and "device" not in options:
-        raise QweftError(
-            f"--{measured[0].replace('_', '-')} is about circuits measured on a device; name one with --device "
-            "(qweft devices lists them)"
-        )
-    if measured:
+    if "device" in options:
         _measure(call, folder, options, sections)
         return
+    if options:
+        option = next(iter(options)).replace("_", "-")
+        raise QweftError(f"--{option} is about circuits measured on a device; name one with --device (qweft devices)")
     from qweft.evaluation.checks import preview_evaluation
 
     planned = preview_evaluation(folder, sections)
@@ -174,15 +170,20 @@ def _measure(call: "Call", folder: Path, options: dict[str, Any], sections: dict
     config="qweft.serve.config:ChatConfig",
 )
 def _chat(call: "Call") -> None:
-    from qweft.serve.checks import check_chat
-
-    folder, (options, overrides) = call.folder, call.apart("model")
-    config = call.command.options(**options)
-    model, folders = check_chat(folder, config, overrides)
+    config, model, folders = _checked(call)
     from qweft.serve.terminal import chat
 
     with call.printing():
         chat(model, folders, config, as_json="json" in call.flags)
+
+
+def _checked(call: "Call") -> tuple[Any, Any, dict[str, Path]]:
+    """Return the config of a chat, the base model, and the adapters' folders by name."""
+    from qweft.serve.checks import check_chat
+
+    folder, (options, overrides) = call.folder, call.apart("model")
+    config = call.command.options(**options)
+    return config, *check_chat(folder, config, overrides)
 
 
 @Command(
@@ -197,12 +198,10 @@ def _chat(call: "Call") -> None:
     config="qweft.serve.config:PageConfig",
 )
 def _ui(call: "Call") -> None:
-    from qweft.serve.checks import check_chat, server
+    config, model, folders = _checked(call)
+    from qweft.serve.app import serve_page
 
-    folder, (options, overrides) = call.folder, call.apart("model")
-    config = call.command.options(**options)
-    model, folders = check_chat(folder, config, overrides)
-    server().serve_page(model, folders, config, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))
+    serve_page(model, folders, config, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))
 
 
 @Command(
@@ -218,13 +217,15 @@ def _ui(call: "Call") -> None:
     config="qweft.serve.config:ServeConfig",
 )
 def _serve(call: "Call") -> None:
-    from qweft.serve.checks import check_adapters, server
+    from qweft.serve.checks import check_adapters
 
     options, overrides = call.apart("model")
     config = call.command.options(**options)
     model, folders = check_adapters(call.targets, overrides)
     line = f"serving {', '.join(folders)} and base at {{}} (Ctrl-C ends it)"
-    server().serve(model, folders, config, lambda address: print(line.format(address), flush=True))
+    from qweft.serve.app import serve
+
+    serve(model, folders, config, lambda address: print(line.format(address), flush=True))
 
 
 @Command(

@@ -2,7 +2,6 @@
 
 import asyncio
 import copy
-import ipaddress
 import json
 import socket
 from collections.abc import Callable, Mapping
@@ -10,15 +9,13 @@ from contextlib import suppress
 from inspect import signature
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Any
 
-import torch
 import uvicorn
-from annotated_types import Ge, Gt, Le, Lt
 from fastapi import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
-from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers import LogitsProcessorList, PreTrainedTokenizerBase
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
@@ -31,20 +28,11 @@ from transformers.cli.serving.utils import GenerateManager, GenerationState, get
 from qweft.errors import QweftError
 from qweft.internals.providers import ignored_settings
 from qweft.models.config import ModelConfig
-from qweft.schema import Count, Reader
 from qweft.serve.checks import BASE
 from qweft.serve.config import PageConfig, ServeConfig
-from qweft.serve.models import FINITE, Voices, drawn_from, open_voices
+from qweft.serve.models import Drawn, Voices, open_voices
 from qweft.serve.page import add_page
 
-NUMBERS = {
-    "temperature": Annotated[float, Ge(0), Le(100)],
-    "top_p": Annotated[float, Ge(0), Le(1)],
-    "frequency_penalty": Annotated[float, Gt(-1), Le(2)],
-    "seed": Annotated[int, Ge(0), Lt(2**63)],
-    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), Count),
-}
-"""Types of settings that are numbers."""
 USUAL = 1024
 """Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
@@ -78,11 +66,7 @@ class Checked:
         for name in ("model", self.asks):
             if name not in body or body[name] == []:
                 raise HTTPException(422, f"the request has no {name}; give one")
-        if not isinstance(body["model"], str):
-            raise HTTPException(422, "model is a text; GET /v1/models lists those that are served")
         super()._validate_request(body)  # type: ignore[misc]
-        for name in NUMBERS.keys() & body.keys():
-            Reader(None, "the request").check(NUMBERS[name], body[name], name)
         if body.get("tool_choice") == "none":
             body.pop("tools", None)
             del body["tool_choice"]
@@ -129,44 +113,16 @@ class Response(Checked, ResponseHandler):
     asks = "input"
 
 
-class Standing:
-    """Stands for a model, and is it but for what a subclass changes."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-
-class Unparsed(Standing):
+class Unparsed:
     """A model whose answers stay texts: by a model's type transformers' server looks for thoughts and calls in them."""
 
     def __init__(self, model: Any) -> None:
-        super().__init__(model)
+        self._model = model
         self.config = copy.copy(model.config)
         self.config.model_type = "text"
 
-
-class Seeded(Standing):
-    """A model that draws one answer, from the request's own seed if it has one, whatever is drawn at the same time."""
-
-    def __init__(self, model: Any, settings: Any, stopped: Event) -> None:
-        super().__init__(model)
-        self._seed = vars(settings).pop(SEED, None)
-        self._stopped = stopped
-
-    def generate(self, **given: Any) -> Any:
-        """Generate as the model does, until the server is stopped."""
-        given |= {"stopping_criteria": StoppingCriteriaList([self._is_over]), "logits_processor": FINITE}
-        with drawn_from(self._seed, self._model.device):
-            tokens = given["input_ids"] if self._stopped.is_set() else self._model.generate(**given)
-        if self._stopped.is_set():
-            raise HTTPException(503, "the server is being stopped")
-        return tokens
-
-    def _is_over(self, tokens: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        return torch.full((len(tokens),), self._stopped.is_set(), device=tokens.device)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
 
 
 class WithinContext(GenerateManager):
@@ -190,22 +146,17 @@ class WithinContext(GenerateManager):
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *_: Any, **named: Any
     ) -> Any:
         """Start an answer that is streamed."""
-        return super().generate_streaming(
-            self._bounded(model, inputs, gen_config), processor, inputs, gen_config, **named
-        )
+        return super().generate_streaming(model, processor, self._bounded(inputs, gen_config), gen_config, **named)
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, *_: Any, **named: Any
     ) -> Any:
         """Return an answer."""
-        bounded = self._bounded(model, inputs, gen_config)
-        return await super().generate_non_streaming(bounded, processor, inputs, gen_config, **named)
+        bounded = self._bounded(inputs, gen_config)
+        return await super().generate_non_streaming(model, processor, bounded, gen_config, **named)
 
-    def _bounded(self, model: Any, inputs: Any, settings: Any) -> Any:
-        known, asked = model.config.get_text_config().vocab_size, inputs["input_ids"].shape[-1]
-        for (token,) in settings.sequence_bias or {}:
-            if not 0 <= token < known:
-                raise HTTPException(422, f"logit_bias names token {token}, and the model has {known:,}; leave it out")
+    def _bounded(self, inputs: Any, settings: Any) -> dict[str, Any]:
+        asked = inputs["input_ids"].shape[-1]
         if not asked:
             raise HTTPException(422, "the prompt is empty; give it a text")
         if asked >= self.context:
@@ -213,7 +164,12 @@ class WithinContext(GenerateManager):
                 413, f"the question is {asked:,} tokens long, and the model takes {self.context:,}; ask a shorter one"
             )
         settings.max_new_tokens = min(settings.max_new_tokens or USUAL, self.context - asked)
-        return Seeded(model, settings, self._stopped)
+        drawn = Drawn(vars(settings).pop(SEED, None), self._check_not_stopped)
+        return {**inputs, "logits_processor": LogitsProcessorList([drawn])}
+
+    def _check_not_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise HTTPException(503, "the server is being stopped")
 
 
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/models", "/health")
@@ -306,8 +262,8 @@ def application(voices: Voices, host: str, is_parsed: bool = True) -> Any:
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
     for fault in (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         app.add_exception_handler(fault, _refused)
-    if _is_loopback(host):
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
+    if host in ("127.0.0.1", "localhost", "::1"):
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     return app
 
 
@@ -315,13 +271,6 @@ async def _refused(_: Any, fault: Exception) -> JSONResponse:
     """Return the answer to a request that transformers' handlers do not expect, in place of a traceback."""
     message = str(fault) if isinstance(fault, QweftError) else f"the request cannot be answered: {fault}"
     return JSONResponse({"detail": message[:300]}, 400)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Server(uvicorn.Server):
@@ -337,7 +286,7 @@ class Server(uvicorn.Server):
 def serve(model: ModelConfig, folders: Mapping[str, Path], config: ServeConfig, tell: Tell) -> None:
     """Serve adapters, each with the chat template of its run, and their base model until it is stopped."""
     with _listening(config.host, config.port) as listening:
-        app = application(open_voices(model, folders, with_base=True, own_templates=True), config.host)
+        app = application(open_voices(model, folders, with_base=True), config.host)
         shown = f"[{config.host}]" if ":" in config.host else config.host
         tell(f"http://{shown}:{listening.getsockname()[1]}/v1")
         _run(app, listening)

@@ -4,18 +4,17 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TextStreamer
+from transformers import LogitsProcessorList, TextStreamer
 
 from qweft.adapter.attach import base_of
 from qweft.errors import QweftError, StoppedError
 from qweft.evaluation.loss import device_of
-from qweft.files import write_bytes
+from qweft.files import named_path, write_bytes
 from qweft.serve.config import ChatConfig
-from qweft.serve.models import FINITE, Voices, drawn_from
+from qweft.serve.models import Drawn, Voices
 from qweft.text import json_text, many, plain
 
 End = Literal["end token", "max_new_tokens", "context", "stopped"]
@@ -43,6 +42,10 @@ class Answer:
     def tokens_per_second(self) -> float:
         """Tokens of the answer per second, including the time to process the prompt."""
         return self.tokens / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields and the speed."""
+        return {**vars(self), "tokens_per_second": self.tokens_per_second}
 
     def note(self) -> str:
         """Return the length and speed of the answer, and why it ended if not by its end token."""
@@ -100,14 +103,17 @@ class Chat:
         self.names = list(voices.models)
         self.turns: list[tuple[str, list[str]]] = []
         self.asked = 0
-        self._saved = b""
 
     def messages(self, name: str, left_out: int = 0) -> list[dict[str, str]]:
         """Return the conversation as a model sees it."""
         number = self.names.index(name)
+        return self._messages([(question, answers[number]) for question, answers in self.turns[left_out:]])
+
+    def _messages(self, turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+        """Return the system message, and questions with their answers."""
         said = [] if self.system is None else [("system", self.system)]
-        for question, answers in self.turns[left_out:]:
-            said += [("user", question), ("assistant", answers[number])]
+        for question, answer in turns:
+            said += [("user", question), ("assistant", answer)]
         return [{"role": role, "content": content} for role, content in said]
 
     def take(self, question: str, answers: Sequence[Answer]) -> None:
@@ -134,9 +140,9 @@ class Chat:
         pieces = Pieces(tokenizer, settings.eos_token_id or (), show)
         began, end = time.perf_counter(), None
         try:
-            with drawn_from(self.config.seed + self.asked, device_of(model)):
-                given = prompt.to(device_of(model))
-                model.generate(**given, generation_config=settings, logits_processor=FINITE, streamer=pieces)
+            drawn = LogitsProcessorList([Drawn(self.config.seed + self.asked)])
+            given = prompt.to(device_of(model))
+            model.generate(**given, generation_config=settings, logits_processor=drawn, streamer=pieces)
         except KeyboardInterrupt as stop:
             if not may_stop or isinstance(stop, StoppedError):
                 raise
@@ -168,14 +174,13 @@ class Chat:
         """Return a row of messages for each model, as training reads them: no empty answers, thoughts opened."""
         rows = []
         for number, name in enumerate(self.names):
-            said = [] if self.system is None else [{"role": "system", "content": self.system}]
-            answered = [(question, answers[number]) for question, answers in self.turns if answers[number]]
-            for question, answer in answered:
+            turns = []
+            for question, answers in self.turns:
+                answer = answers[number]
                 is_open = "</think>" in answer and "<think>" not in answer
-                said.append({"role": "user", "content": question})
-                said.append({"role": "assistant", "content": f"<think>\n{answer}" if is_open else answer})
-            if answered:
-                rows.append(json_text({"messages": said, "answered_by": name}) + "\n")
+                turns += [(question, f"<think>\n{answer}" if is_open else answer)] if answer else []
+            if turns:
+                rows.append(json_text({"messages": self._messages(turns), "answered_by": name}) + "\n")
         return "".join(rows)
 
     def obey(self, line: str) -> str | None:
@@ -197,24 +202,23 @@ class Chat:
             self.system = rest or None
             return message
         if name == "/save":
-            self._save(rest)
+            self.save(rest)
             return f"saved: {rest}, {forgotten}"
         known = ", ".join(command.partition(" ")[0] for command in COMMANDS)
         raise QweftError(f"there is no {name}; there are {known}; begin a question that starts with / with a space")
 
-    def _save(self, file: str) -> None:
+    def save(self, file: str) -> None:
+        """Write the conversation to a new file."""
         if not file.endswith(".jsonl"):
             raise QweftError(
                 f"/save: expected the name of a file that ends in .jsonl after it, got {file or 'nothing'}"
             )
         if not self.turns:
             raise QweftError("/save: nothing was said yet")
-        rows = self.rows().encode()
+        path = named_path(file)
+        if path.exists():
+            raise QweftError(f"/save {plain(file)}: it exists; name another file")
         try:
-            path = Path(file).expanduser()
-            if path.exists() and not (path.is_file() and path.read_bytes() == self._saved):
-                raise QweftError(f"/save {plain(file)}: it exists, and this chat did not write it; name another file")
-            write_bytes(path, rows)
-        except (OSError, RuntimeError) as error:  # no such user in "~user"
+            write_bytes(path, self.rows().encode())
+        except OSError as error:
             raise QweftError(f"/save {plain(file)}: it cannot be written ({error}); name another file") from error
-        self._saved = rows

@@ -1,7 +1,6 @@
 """Checks of adapters that are to answer, before PyTorch is imported."""
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +30,19 @@ def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tupl
     models = {name: model_of(folder, dict(overrides)) for name, folder in folders.items()}
     (first, model), *more = models.items()
     for name, other in more:
-        if "name" not in given and other.name != model.name and find(other).location != find(model).location:
+        is_same = "name" in given or other.name == model.name or find(other).location == find(model).location
+        if not is_same or ("quantization" not in given and other.quantization != model.quantization):
             raise QweftError(
-                f"{name} is an adapter of {other.name}, and {first} of {model.name}; all must be of one base model, "
-                "which --model.name gives"
-            )
-        if "quantization" not in given and other.quantization != model.quantization:
-            raise QweftError(
-                f"{name} was trained with quantization {other.quantization}, {first} with {model.quantization}; give "
-                "--model.quantization"
+                f"{name} is an adapter of {other.name} (quantization {other.quantization}), and {first} of "
+                f"{model.name} ({model.quantization}); all must be of one base model, which --model.name and "
+                "--model.quantization give"
             )
     check_model(model)
     return model, folders
 
 
 def _named(targets: Iterable[str]) -> dict[str, Path]:
-    """Return adapters' folders by name: the given one, or that of the run's folder, or the whole path."""
+    """Return adapters' folders by name: the given one, or that of the run's folder."""
     folders: dict[str, Path] = {}
     for target in targets:
         name, equals, path = target.partition("=")
@@ -57,18 +53,7 @@ def _named(targets: Iterable[str]) -> dict[str, Path]:
         if not is_named:
             place = folder.resolve()
             name = place.parent.name if place.name == "adapter" else place.name
-            name = str(folder) if name in (BASE, *folders) else name
         if not name or name in (BASE, *folders):
             raise QweftError(f"{target}: the name {name!r} is taken or empty; give another as NAME={folder}")
         folders[name] = folder
     return folders
-
-
-def server() -> Any:
-    """Import and return the server's module."""
-    try:
-        return import_module("qweft.serve.app")
-    except ImportError as error:
-        raise QweftError(
-            f"a page and a server need transformers 5.23 and pip install '.[workbench]' ({error})"
-        ) from error

@@ -1,16 +1,14 @@
 """The models that answer: the base model and adapters on it, which share one copy of its weights."""
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
 from qweft.data.template import for_others, with_template
@@ -44,15 +42,15 @@ class Voices:
     context: int  # most tokens of a question and its answer
 
 
-def open_voices(
-    model: ModelConfig, folders: Mapping[str, Path], with_base: bool, own_templates: bool = False
-) -> Voices:
-    """Load the base model once, with each adapter; the chat template is the first run's, or `own_templates`."""
+def open_voices(model: ModelConfig, folders: Mapping[str, Path], with_base: bool) -> Voices:
+    """Load the base model once, with each adapter; it is asked by the chat template of the first one's run."""
     loaded = load_model(model)
     is_alone = len(folders) == 1 and not with_base
+    # adapters of any methods stand side by side on copies of the module tree with the same parameters
+    shared = {id(tensor): tensor for tensor in chain(loaded.model.parameters(), loaded.model.buffers())}
     models: dict[str, Any] = {}
     for name, folder in folders.items():
-        tree = loaded.model if is_alone else same_weights(loaded.model)
+        tree = loaded.model if is_alone else copy.deepcopy(loaded.model, dict(shared))
         at = LoadedModel(tree, loaded.tokenizer, loaded.source, loaded.dtype, loaded.device)
         models[name] = put_on(at, folder) if is_alone else put_beside_base(at, folder, ALONE)
         check_runs(models[name], at, folder)
@@ -61,16 +59,9 @@ def open_voices(
     first = next(iter(folders.values()))
     prepared = {}
     for name, each in models.items():
-        own = folders.get(name) if own_templates else first
-        template = None if own is None else run_config(own).get("data", {}).get("template")
+        template = run_config(folders.get(name, first)).get("data", {}).get("template")
         prepared[name] = (each, prepare(each, with_template(loaded.tokenizer, template)))
     return Voices(prepared, loaded.source.origin, min(context_of(each) or CONTEXT for each in models.values()))
-
-
-def same_weights(model: nn.Module) -> nn.Module:
-    """Return a copy of the module tree that shares all parameters: adapters of any methods stand side by side on it."""
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    return copy.deepcopy(model, shared)
 
 
 def prepare(model: Any, tokenizer: Any) -> Any:
@@ -82,20 +73,23 @@ def prepare(model: Any, tokenizer: Any) -> Any:
     return for_others(tokenizer)
 
 
-@contextmanager
-def drawn_from(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Draw from a seed in the block, and leave the process's own random numbers as they were."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        yield
+class Drawn:
+    """A processor of an answer's logits: tokens are drawn from a seed, if there is one, and each token is checked."""
 
+    def __init__(self, seed: int | None, check: Callable[[], None] = lambda: None) -> None:
+        self._seed, self._check, self._has_begun = seed, check, False
 
-def _check_finite(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    if not scores.max().isfinite():  # also of NaN; on a GPU a draw from it would end the process
-        raise QweftError("the model gives no probabilities (NaN or infinity); train it anew with a lower learning rate")
-    return scores
-
-
-FINITE = LogitsProcessorList([_check_finite])
-"""A check of the logits, for transformers' `generate`."""
+    def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the logits; raise if they give no probabilities."""
+        self._check()
+        if not self._has_begun:
+            self._has_begun = True
+            if self._seed is None:
+                torch.seed()
+            else:
+                torch.manual_seed(self._seed)
+        if not scores.max().isfinite():  # also of NaN; on a GPU a draw from it would end the process
+            raise QweftError(
+                "the model gives no probabilities (NaN or infinity); train it anew with a lower learning rate"
+            )
+        return scores

@@ -1,6 +1,5 @@
 """The page of `qweft ui`: static files and views of circuits beside the answers of the server's application."""
 
-from collections import deque
 from collections.abc import Callable
 from importlib.resources import files
 from secrets import compare_digest, token_urlsafe
@@ -14,7 +13,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
 from qweft.adapter.attach import base_of
-from qweft.circuit import Circuit
 from qweft.circuit.picture import circuit_uri
 from qweft.errors import QweftError
 from qweft.evaluation.on_device import circuit_layers
@@ -24,7 +22,7 @@ from qweft.serve.models import Voices
 from qweft.text import many
 
 NEWEST = 24
-"""Number of latest tokens whose values are kept."""
+"""Number of latest tokens whose values are shown."""
 
 
 class Circuits:
@@ -33,51 +31,32 @@ class Circuits:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         try:
-            self._cores = circuit_layers(model)
+            cores = circuit_layers(model)
         except QweftError:  # the base model, or an adapter without a circuit
-            self._cores = {}
+            cores = {}
+        self.by_layer = {layer: core.circuit for layer, core in cores.items()}  # in the model's order
         self._lock = Lock()  # one thread generates the answer while others read the values
         self._forget()
-        if self._cores:
+        if cores:
             base_of(model).register_forward_pre_hook(self._read, with_kwargs=True)
-        for layer, core in self._cores.items():
+        for layer, core in cores.items():
             core.observed_by = self._note(layer)
-
-    @property
-    def layers(self) -> list[str]:
-        """Layers with a circuit, in the model's order; empty without circuits."""
-        return list(self._cores)
-
-    def circuit_of(self, layer: str) -> Circuit:
-        """Return the circuit of a layer."""
-        self._check(layer)
-        circuit = self._cores[layer].circuit
-        assert circuit is not None  # circuit_layers
-        return circuit
 
     def expectations_of(self, layer: str) -> list[dict[str, Any]]:
         """Return `place`, `text` and `expectations` <Z_i> of each of the latest tokens, in text order."""
-        self._check(layer)
         with self._lock:
-            chunks, seen, ids = list(self._kept[layer]), self._seen[layer], list(self._ids)
-            is_uneven = layer in self._uneven
-        if is_uneven:
+            kept, ids = list(self._kept[layer]), list(self._ids)
+        values = torch.cat(kept).tolist() if kept else []
+        if len(values) not in (0, len(ids) - 1, len(ids)):  # an expert gets some tokens, and a shared layer each twice
             raise QweftError(f"{layer} does not see each token once, so its values belong to no token")
-        rows = torch.cat(chunks)[-NEWEST:].float().cpu().tolist() if chunks else []
         return [
-            {"place": place, "text": self._tokenizer.decode([ids[place]]), "expectations": row}
-            for place, row in enumerate(rows, seen - len(rows))
+            {"place": place, "text": self._tokenizer.decode([ids[place]]), "expectations": values[place]}
+            for place in range(len(values))[-NEWEST:]
         ]
-
-    def _check(self, layer: str) -> None:
-        if layer not in self._cores:
-            raise QweftError(f"there is no layer {layer} with a circuit")
 
     def _forget(self) -> None:
         self._ids: list[int] = []
-        self._kept: dict[str, deque[torch.Tensor]] = {layer: deque(maxlen=NEWEST) for layer in self._cores}
-        self._seen = dict.fromkeys(self._cores, 0)
-        self._uneven: set[str] = set()
+        self._kept: dict[str, list[torch.Tensor]] = {layer: [] for layer in self.by_layer}
 
     def _read(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record the tokens of a model call, a forward pre-hook; a call with several tokens begins the text."""
@@ -89,12 +68,8 @@ class Circuits:
 
     def _note(self, layer: str) -> Callable[[torch.Tensor], None]:
         def note(values: torch.Tensor) -> None:
-            rows = values.detach().reshape(-1, values.shape[-1])
             with self._lock:
-                self._seen[layer] += len(rows)
-                if self._seen[layer] != len(self._ids):  # an expert gets some tokens, and a shared layer each one twice
-                    self._uneven.add(layer)
-                self._kept[layer].append(rows[-NEWEST:].clone())  # a view would keep all rows of a long prompt
+                self._kept[layer].append(values.detach().reshape(-1, values.shape[-1]).float())
 
         return note
 
@@ -119,7 +94,7 @@ def add_page(app: Any, voices: Voices, config: PageConfig) -> str:
     """Add the page to the server's application; return its token."""
     circuits = {name: Circuits(model, tokenizer) for name, (model, tokenizer) in voices.models.items()}
     state = {
-        "voices": [{"name": name, "layers": each.layers} for name, each in circuits.items()],
+        "voices": [{"name": name, "layers": list(each.by_layer)} for name, each in circuits.items()],
         "origin": voices.origin,
         "system": config.system,
         "context": voices.context,
@@ -149,7 +124,7 @@ def add_page(app: Any, voices: Voices, config: PageConfig) -> str:
 
     @app.get("/page/drawing")
     def drawing(model: str, layer: str, width: int) -> Any:
-        circuit = of(model).circuit_of(layer)
+        circuit: Any = of(model).by_layer[layer]
         sizes = ((circuit.qubits, "qubit"), (len(circuit.gates), "gate"), (circuit.parameters, "trained angle"))
         return {"picture": circuit_uri(circuit, width), "size": ", ".join(many(*size) for size in sizes)}
 

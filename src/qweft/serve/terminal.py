@@ -37,7 +37,8 @@ class Screen:
     def show(self, question: str, names: Sequence[str], ask: Ask) -> None:
         """Stream the answers of all models to a question, each after the model's name if there are two."""
         if self._as_json:
-            self._write(question, {name: ask(name, lambda _: None) for name in names})
+            answers = {name: ask(name, lambda _: None).to_json() for name in names}
+            print(json_text({"question": question, "answers": answers}), flush=True)
             return
         if not self.at_terminal:
             print(f"> {plain(question)}", flush=True)
@@ -52,17 +53,6 @@ class Screen:
                 verb = "was" if answer.left_out == 1 else "were"
                 turns = many(answer.left_out, "turn")
                 self.say(f"{name} was not shown everything: the oldest {turns} {verb} left out, for room")
-
-    def _write(self, question: str, answers: Mapping[str, Answer]) -> None:
-        rounded = {
-            name: {
-                **vars(answer),
-                "seconds": round(answer.seconds, 3),
-                "tokens_per_second": round(answer.tokens_per_second, 2),
-            }
-            for name, answer in answers.items()
-        }
-        print(json_text({"question": question, "answers": rounded}), flush=True)
 
 
 def chat(model: ModelConfig, folders: Mapping[str, Path], config: ChatConfig, as_json: bool = False) -> None:
