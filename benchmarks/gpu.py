@@ -193,7 +193,7 @@ class Program:
                 results[name] = {"failed": "no time was left"}
                 continue
             say(name)
-            meter = LoadMeter(with_children=True)
+            meter = LoadMeter()
             try:
                 results[name] = part(now + (end - now) * SHARES[name] / later)
             except Exception as error:  # another part may still succeed, and this runs where no one waits

@@ -135,7 +135,7 @@ def main() -> None:
         if given.part and name not in given.part:
             continue
         say(what)
-        meter = LoadMeter(with_children=True)  # the peers' processes belong to the measurement
+        meter = LoadMeter()  # the peers' processes belong to the measurement
         results[name] = call()
         load = results["load"][name] = asdict(meter.read())
         say(f"  CPU taken by others: {share_said(load['cpu_by_others'])}")

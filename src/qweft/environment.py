@@ -27,25 +27,24 @@ class MachineLoad:
 
 
 class LoadMeter:
-    """Measures the load by others on this process's cores from now on; `with_children`: running children are ours."""
+    """Measures the load by others than this process and its children, on its cores, from now on."""
 
-    def __init__(self, with_children: bool = False):
-        self._with_children = with_children
-        self._begun = cpu_seconds(with_children)
+    def __init__(self) -> None:
+        self._begun = cpu_seconds()
 
     def read(self) -> MachineLoad:
         """Return the load since the creation."""
-        now = cpu_seconds(self._with_children)
+        now = cpu_seconds()
         whole, busy, own = (after - before for before, after in zip(self._begun, now, strict=True))
         share = None if whole < SHORTEST else round(min(1.0, max(0.0, (busy - own) / whole)), 4)
         return MachineLoad(share, round(psutil.getloadavg()[0], 2))
 
 
-def cpu_seconds(with_children: bool = False) -> tuple[float, float, float]:
-    """Return CPU seconds since the machine's start: of its cores, of what ran on them, and of this process."""
+def cpu_seconds() -> tuple[float, float, float]:
+    """Return CPU seconds since the machine's start: of the cores, of all processes on them, and of our own."""
     process = psutil.Process()
     own = sum(process.cpu_times()[:4])  # user and system, of itself and of ended children
-    for child in process.children(recursive=True) if with_children else ():
+    for child in process.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             own += sum(child.cpu_times()[:4])
     each = psutil.cpu_times(percpu=True)

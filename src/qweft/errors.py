@@ -69,10 +69,8 @@ def saying_when_stopped(what_is_kept: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, OSError, OutOfMemoryError, MemoryError, RuntimeError) as stop:
-        is_short = isinstance(stop, OutOfMemoryError) or memory_said(stop) is not None
-        if is_short or isinstance(stop, KeyboardInterrupt | OSError):
-            with suppress(OSError):  # of a disk that is gone nothing is known
-                stop.add_note(what_is_kept())
+        with suppress(OSError):  # of a disk that is gone nothing is known
+            stop.add_note(what_is_kept())
         raise
 
 

@@ -49,7 +49,7 @@ SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
     "compare": ["lora", "qtha", "6 runs", "312 0.0007 2"],
     "tune": ["0.001, 0.01", "at most 10 trainings at seeds"],
-    "sweep": ["adapter.r", "2 of 2"],
+    "sweep": ["adapter.r", "trials, tpe"],
     "evaluate": ["on the test rows", "3 rows of", "more.jsonl", "scored by reasoning"],
     "inspect": ["8 validation rows", "256", "found.json"],
     "export": ["what is fitted, on at most 16,384 tokens"],

@@ -19,7 +19,7 @@ from tests.sweep.conftest import space
 @pytest.mark.parametrize(
     ("section", "axis", "key"),
     [
-        ("adapter", {"r": [2, 4]}, r"space\.adapter\.r: expected a mapping"),
+        ("adapter", {"r": [2, 4]}, r"space\.adapter\.r: should be a mapping"),
         ("adapter", {"r": {"value": [2]}}, r"space\.adapter\.r\.value; did you mean .*values"),
         ("adapter", {"r": {"values": [2], "low": 1}}, r"space\.adapter\.r: give either"),
         ("adapter", {"r": {"low": 4}}, r"space\.adapter\.r: give either"),
@@ -27,7 +27,11 @@ from tests.sweep.conftest import space
         ("adapter", {"r": {"low": 4, "high": 2}}, r"space\.adapter\.r: .*low <= high"),
         ("adapter", {"r": {"low": 0, "high": 2, "log": True}}, r"space\.adapter\.r: .*low >= 1"),
         ("training", {"learning_rat": {"values": [1.0]}}, "'learning_rate'"),
-        ("training", {"learning_rate": {"values": [-1]}}, r"space\.training\.learning_rate: .*expected float above 0"),
+        (
+            "training",
+            {"learning_rate": {"values": [-1]}},
+            r"space\.training\.learning_rate: .*greater than 0",
+        ),
     ],
 )
 def test_a_wrong_axis_is_named(config, section, axis, key):
@@ -72,7 +76,6 @@ def test_what_trains_more_than_the_budget_is_not_drawn(config, fitting):
         point = propose(bound, ours, known)
         assert ours.parameters(point) <= bound.max_parameters
         known.append(Known(point, 1.0))
-    assert ours.refused
     none = dataclasses.replace(config, max_parameters=1)
     assert propose(none, fitting(none), []) is None
 

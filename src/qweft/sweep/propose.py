@@ -42,32 +42,24 @@ class Fitting:
     max_parameters: int | None
     model: nn.Module
     counts: dict[str, int | str] = field(default_factory=dict)
-    refused: int = 0
 
     def parameters(self, point: Point) -> int | str:
-        """Return the number of parameters that the point trains, or why it cannot be trained."""
+        """Return the number of parameters that the point trains, or why it is not trained."""
         adapter = self.space.resolved(point)[0]
         key = key_of(adapter)
         if key not in self.counts:
             try:
                 check_on_shared(adapter, quantized_as(self.model))
-                self.counts[key] = count(self.model, adapter, self.space.training.learning_rates)
+                found = count(self.model, adapter, self.space.training.learning_rates)
+                is_small = self.max_parameters is None or found <= self.max_parameters
+                self.counts[key] = found if is_small else f"{found:,} parameters, more than max_parameters"
             except QweftError as error:
                 self.counts[key] = str(error)
         return self.counts[key]
 
-    def why_not(self, point: Point) -> str | None:
-        """Return why the point does not fit; `None` if it does."""
-        found = self.parameters(point)
-        if isinstance(found, int) and (self.max_parameters is None or found <= self.max_parameters):
-            return None
-        return found if isinstance(found, str) else f"{found:,} parameters, more than max_parameters"
-
     def fits(self, point: Point) -> bool:
-        """Whether the point may be trained; those that may not are counted."""
-        is_refused = self.why_not(point) is not None
-        self.refused += is_refused
-        return not is_refused
+        """Whether the point can be trained within the budget."""
+        return isinstance(self.parameters(point), int)
 
 
 def propose(config: SweepConfig, fitting: Fitting, known: Sequence[Known]) -> Point | None:
@@ -119,5 +111,5 @@ def check_something_fits(config: SweepConfig, fitting: Fitting) -> None:
         most = fitting.max_parameters
         limit = "" if most is None else f" within max_parameters {most:,}"
         raise QweftError(
-            f"no configuration of the space can be trained{limit}; {point_said(some)}: {fitting.why_not(some)}"
+            f"no configuration of the space can be trained{limit}; {point_said(some)}: {fitting.parameters(some)}"
         )

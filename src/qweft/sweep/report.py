@@ -12,8 +12,6 @@ from qweft.comparison.report.figures import Point as Place
 from qweft.comparison.report.figures import draw_points, front
 from qweft.comparison.report.write import fenced
 from qweft.comparison.results import Run
-from qweft.comparison.results_file import check_free_of_others
-from qweft.comparison.table import EMPTY, markdown_rows
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import styles
 from qweft.files import write_bytes
@@ -62,11 +60,6 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
     return best if best is not None and math.isfinite(best.loss) else None
 
 
-def check_swept(folder: Path) -> None:
-    """Raise if a sweep would replace a file that no sweep wrote."""
-    check_free_of_others(folder, "sweep", {"space", "trials"}, [NUMBERS, PAGE, f"{FIGURE}.png"])
-
-
 def write(record: dict[str, Any], trials: Sequence[Trial], judged: int, folder: Path) -> str:
     """Write the files of a sweep, and return the outcome in sentences; `judged` trials were judged on the test rows."""
     best = best_of(trials)
@@ -81,35 +74,27 @@ def write(record: dict[str, Any], trials: Sequence[Trial], judged: int, folder: 
     templates = Environment(  # the page is Markdown, which `md` escapes
         loader=PackageLoader("qweft.sweep", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"md": escaped, "fenced": fenced, "many": many, "point": point_said, "loss": _loss}
+    templates.filters |= {
+        "md": escaped,
+        "fenced": fenced,
+        "many": many,
+        "point": point_said,
+        "said": said,
+        "loss": _loss,
+    }
     failed = [each for each in trials if each.run.failure is not None]
     sentences = templates.get_template("outcome.j2").render(record, best=best, failed=failed, judged=judged)
     page = templates.get_template("sweep.md.j2").render(
-        record, sentences=sentences, figure=figure, table=_table(list(record["space"]), trials, ahead)
+        record,
+        sentences=sentences,
+        figure=figure,
+        ranked=sorted(trials, key=lambda trial: (trial.loss, trial.number)),
     )
     write_record(folder / NUMBERS, record)
     if figure is not None:
         figure.write(folder)
     write_bytes(folder / PAGE, plain(page).encode())  # `cat` would else obey a file's name
     return sentences
-
-
-def _table(axes: Sequence[str], trials: Sequence[Trial], ahead: Sequence[int]) -> str:
-    """Return the trials as a Markdown table, the lowest loss first, those without one last."""
-    names = [name.partition(".")[2] for name in axes]
-    rows = [["trial", *names, "parameters", "train loss", "validation loss"]]
-    for trial in sorted(trials, key=lambda trial: (trial.loss, trial.number)):
-        run = trial.run
-        rows.append(
-            [
-                f"{trial.number}{' *' if trial.number in ahead else ''}",
-                *(said(trial.point[name]) for name in axes),
-                f"{run.trainable_parameters:,}",
-                EMPTY if run.train_loss is None else f"{run.train_loss:.3f}",
-                _loss(run.eval_loss, run.eval_standard_error) if math.isfinite(trial.loss) else trial.ended,
-            ]
-        )
-    return markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
 
 
 def _loss(loss: float | None, error: float | None = None) -> str:

@@ -2,7 +2,6 @@
 
 import math
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
+from qweft.comparison.results_file import check_free_of_others
 from qweft.comparison.set_up import set_up
 from qweft.comparison.trial import ADAPTER, run_trial
 from qweft.comparison.workers import alone, shared_output, trials
@@ -27,7 +27,7 @@ from qweft.output import Console
 from qweft.records import read_record, write_record
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.propose import Fitting, Known, check_something_fits, propose
-from qweft.sweep.report import PAGE, Trial, best_of, check_swept, write
+from qweft.sweep.report import FIGURE, NUMBERS, PAGE, Trial, best_of, write
 from qweft.sweep.space import Point, axis_said, check_start, point_said, space_of
 from qweft.text import many
 
@@ -94,46 +94,40 @@ class Sweep:
 
 def sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None] = lambda: None) -> Path:
     """Make the missing trials and write the results; several processes with one output folder share the trials."""
-    with shared_output("qweft sweep", config):
-        return _sweep(config, config_yaml, command, begin)
-
-
-def _sweep(config: SweepConfig, config_yaml: str, command: str, begin: Callable[[], None]) -> Path:
     console, output = Console(), Path(config.output)
-    check_start(config, needs_weights=True)
-    check_swept(output)
-    space = space_of(config)
-    fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
-    check_something_fits(config, fitting)
-    fitting.refused = 0
-    context = replace(set_up(shared(config), console), takes_failures=True)
-    with closing(context):
-        check_room(context.loaded.model, context.data.test)  # which the best trial reads, after all others
-        begin()
-        here = Sweep(config, fitting, context)
-        base = _made(here, console)
-        made = [here.trials[number] for number in sorted(here.trials)]
-        best, test = best_of(made), None
-        if best is not None and context.data.test:
-            test = tested(context, here.folder(best.number))
-    record = {
-        "title": f"{config.model.name} on {config.data.source}: {len(made)} trials",
-        "space": {name: axis_said(axis) for name, axis in space.axes.items()},
-        "base_validation_loss": base.eval_loss,
-        "test": test,
-        "refused": fitting.refused,
-        "ended": (here.ended or "{} made.").format(many(len(made), "trial")),
-        "environment": context.environment(command),
-        "config_yaml": config_yaml,
-    }
-    judged = len(list(output.glob(f"trial-*/{RECORD}")))
-    console.print(write(record, made, judged, output).rstrip(), highlight=False)
+    with shared_output("qweft sweep", config):
+        check_start(config, needs_weights=True)
+        check_free_of_others(output, "sweep", {"space", "trials"}, [NUMBERS, PAGE, f"{FIGURE}.png"])
+        space = space_of(config)
+        fitting = Fitting(space, config.max_parameters, load_model(replace(config.model, device="meta")).model)
+        check_something_fits(config, fitting)
+        context = replace(set_up(shared(config), console), takes_failures=True)
+        with closing(context):
+            check_room(context.loaded.model, context.data.test)  # which the best trial reads, after all others
+            begin()
+            here = Sweep(config, fitting, context)
+            base = _made(here, console)
+            made = [here.trials[number] for number in sorted(here.trials)]
+            best, test = best_of(made), None
+            if best is not None and context.data.test:
+                test = tested(context, here.folder(best.number))
+        record = {
+            "title": f"{config.model.name} on {config.data.source}: {len(made)} trials",
+            "space": {name: axis_said(axis) for name, axis in space.axes.items()},
+            "base_validation_loss": base.eval_loss,
+            "test": test,
+            "ended": (here.ended or "{} made.").format(many(len(made), "trial")),
+            "environment": context.environment(command),
+            "config_yaml": config_yaml,
+        }
+        judged = len(list(output.glob(f"trial-*/{RECORD}")))
+        console.print(write(record, made, judged, output).rstrip(), highlight=False)
     return output / PAGE
 
 
 def _made(here: Sweep, console: Console) -> Run:
     """Make all trials; return the untouched model's run."""
-    base, begun, ended = None, time.perf_counter(), set[int]()
+    base, ended = None, set[int]()
     for number, found in trials(
         lambda: [number for number in range(-1, here.config.trials) if number not in ended],
         lambda number: here.base() if number < 0 else here.advance(number),
@@ -148,8 +142,7 @@ def _made(here: Sweep, console: Console) -> Run:
         best = best_of(list(here.trials.values()))
         console.print(
             f"[{len(here.trials)}/{here.config.trials}] trial {found.number}: {point_said(found.point)}; "
-            f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'} "
-            f"(took {found.run.seconds or 0:.0f} s, {time.perf_counter() - begun:.0f} s since the start)",
+            f"{found.run.trainable_parameters:,} parameters, {loss}, best so far: trial {best.number if best else '-'}",
             highlight=False,
         )
     assert base is not None
