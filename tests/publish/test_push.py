@@ -103,7 +103,7 @@ def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "--repository: expected OWNER/NAME"),
+        ([], "repository '' is no hub id, as OWNER/NAME"),
         (["--repository", "a/b/c"], "repository 'a/b/c' is no hub id"),
         (["--repository", "me/mine"], "which nobody else can load; give the base model's hub id with --base-model"),
         (["--repository", "me/mine", "--base-model", "a b"], "base_model 'a b' is no hub id"),

@@ -146,5 +146,5 @@ def test_a_terminal_shows_names_notes_and_no_command_that_a_model_wrote(capsys):
     Shown(at_terminal=True).show("?", list(given), ask)
     assert " ".join(capsys.readouterr().out.split()) == (
         "qtha: [red]]0;title 2J ok 6 tokens, 3.0 a second base: [/nothing] :smile: 6 tokens, 3.0 a second; cut by "
-        "--max-new-tokens base was not shown everything: the oldest 2 turns were left out, for room"
+        "--max-new-tokens base was not shown the oldest 2 turns, for room"
     )

@@ -332,12 +332,10 @@ def _export(call: "Call") -> None:
     },
 )
 def _push(call: "Call") -> None:
-    folder, repository = call.folder, call.values.get("repository")
-    if not repository:
-        raise QweftError("--repository: expected OWNER/NAME, the repository on the hub")
     from qweft.publish.push import plan_push, push
 
-    planned = plan_push(folder, repository, "public" not in call.flags, call.values.get("base-model"))
+    values, private = call.values, "public" not in call.flags
+    planned = plan_push(call.folder, values.get("repository", ""), private, values.get("base-model"))
     show(planned.describe())
     if not call.is_dry:
         show(f"pushed: {push(planned)}")

@@ -72,7 +72,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     for row in rows:
         table.add_row(row["name"], row["what"], "no" if row["missing"] else "yes", row["price"])
     commands = dict.fromkeys(f"{row['extra']}: {row['install']}" for row in rows if row["missing"])
-    return Group(table, *([Text("")] if commands else []), *map(Text, commands))
+    return Group(table, *map(Text, commands))
 
 
 @Command(

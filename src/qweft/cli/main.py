@@ -73,20 +73,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _message(error: Exception, words: Sequence[str]) -> str | None:
     """Return the sentence on an error that is no bug, with what is kept of the work; `None` for a bug."""
-    notes = getattr(error, "__notes__", [])
     if isinstance(error, QweftError):
-        return "; ".join([str(error), *notes])
-    if isinstance(error, ImportError) and error.name and not error.name.startswith("qweft"):
+        message = str(error)
+    elif isinstance(error, ImportError) and error.name and not error.name.startswith("qweft"):
         package = error.name.partition(".")[0]
-        return f"qweft {words[0]} needs the package {package}; pip install '.[workbench]' ({error})"
-    if (memory := memory_said(error)) is not None:
-        return "; ".join([f"the memory is too small ({memory}); {MEMORY}", *notes])
-    if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError | ConnectionError):
+        message = f"qweft {words[0]} needs the package {package}; pip install '.[workbench]' ({error})"
+    elif (memory := memory_said(error)) is not None:
+        message = f"the memory is too small ({memory}); {MEMORY}"
+    elif isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError | ConnectionError):
         place = "the output" if error.filename is None else shown(str(error.filename))
-        way = "make room on the disk, or see to its permissions"
-        kept = notes or ["then give the same command again"]
-        return "; ".join([f"{place} cannot be read or written ({error.strerror}); {way}", *kept])
-    return None
+        way = "make room on the disk, or see to its permissions, then give the same command again"
+        message = f"{place} cannot be read or written ({error.strerror}); {way}"
+    else:
+        return None
+    return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The page of `qweft ui`: static files and views of circuits beside the answers of the server's application."""
 
-from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from secrets import compare_digest, token_urlsafe
 from threading import Lock
@@ -40,7 +40,7 @@ class Circuits:
         if cores:
             base_of(model).register_forward_pre_hook(self._read, with_kwargs=True)
         for layer, core in cores.items():
-            core.observed_by = self._note(layer)
+            core.observed_by = partial(self._note, layer)
 
     def expectations_of(self, layer: str) -> list[dict[str, Any]]:
         """Return `place`, `text` and `expectations` <Z_i> of each of the latest tokens, in text order."""
@@ -66,12 +66,10 @@ class Circuits:
                 self._forget()
             self._ids += ids
 
-    def _note(self, layer: str) -> Callable[[torch.Tensor], None]:
-        def note(values: torch.Tensor) -> None:
-            with self._lock:
-                self._kept[layer].append(values.detach().reshape(-1, values.shape[-1]).float())
-
-        return note
+    def _note(self, layer: str, values: torch.Tensor) -> None:
+        """Record the values of a layer."""
+        with self._lock:
+            self._kept[layer].append(values.detach().reshape(-1, values.shape[-1]).float())
 
 
 FILES = {

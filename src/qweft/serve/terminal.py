@@ -50,9 +50,7 @@ class Screen:
             if self.at_terminal:
                 self.say(answer.note())
             if answer.left_out:
-                verb = "was" if answer.left_out == 1 else "were"
-                turns = many(answer.left_out, "turn")
-                self.say(f"{name} was not shown everything: the oldest {turns} {verb} left out, for room")
+                self.say(f"{name} was not shown the oldest {many(answer.left_out, 'turn')}, for room")
 
 
 def chat(model: ModelConfig, folders: Mapping[str, Path], config: ChatConfig, as_json: bool = False) -> None:
