@@ -132,6 +132,7 @@ def report_of(measured):
     [
         ((2.0, 1.0, 1.09), None),
         ((2.0, 1.0, 1.12), "loses 12.0% of the adapter's gain"),
+        ((2.0, 1.9998, 1.9999), "loses 50.0% of the adapter's gain"),  # rounding is no excuse for half of a small gain
         ((2.0, 2.1, 2.10005), None),
         ((2.0, 2.1, 2.2), "gains nothing, and the export loses 0.1000 more"),
         ((2.0, float("nan"), 2.2), "is no number"),

@@ -16,8 +16,8 @@ from qweft.exporting.measure import Measured
 from qweft.publish.card import card, public_name
 from qweft.text import escaped
 
-ROUNDING = 1e-4
-"""Rounding tolerance of a loss in float32, in nats."""
+ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
+"""Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""
 IN_PYTHON = """```python
 from {0} import {1}
 
@@ -75,10 +75,11 @@ class ExportReport:
         if not math.isfinite(base + hybrid + exported):
             return f"a held-out loss is no number ({losses})"
         lost = exported - hybrid
-        if lost <= share * max(measured.gain, 0.0) + ROUNDING:
-            return None
         if measured.gain <= 0:
-            return f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
+            message = f"the adapter gains nothing, and the export loses {lost:.4f} more ({losses})"
+            return None if lost <= ROUNDING else message
+        if lost <= share * measured.gain + min(ROUNDING, ROUNDING_SHARE * measured.gain):
+            return None
         if not measured.is_clear:
             error = f"{measured.gain:.4f} ± {measured.gain_error:.4f}"
             return f"the adapter's gain is within twice its error ({error}), and the export loses {lost:.4f} ({losses})"

@@ -101,6 +101,8 @@ def _open(plan: ExportPlan) -> _Source:
     """Load the model, its rows and the adapter, and check that the export can be written."""
     saved, loaded = read_saved(plan.adapter), load_model(plan.model)
     to, is_lora = plan.config.to, plan.config.to in LORAS
+    if "gguf" in to:
+        check_gguf_type(loaded.model.config.model_type)
     if getattr(loaded.model, "is_quantized", False) and not (is_lora and saved.get("peft_type") in ("QWTHN", "LORA")):
         try:
             loaded = replace(loaded, model=loaded.model.dequantize(loaded.dtype).eval())
@@ -117,8 +119,6 @@ def _open(plan: ExportPlan) -> _Source:
     if subject.is_changed and is_lora:
         raise changes_the_base(plan.adapter, "a LoRA on that model would be another one; give --to merged")
     base = model.get_base_model()
-    if to == "gguf":
-        check_gguf_type(base.config.model_type)
     if to == "merged-gguf":
         check_convertible(base, loaded.tokenizer)
     return _Source(plan, subject, calibration)
