@@ -29,12 +29,8 @@ INTERNALS = {
         "_value2member_map_": 1,
         "_hashable_values_": 1,
         "PeftType.*": 1,
-        "PeftModel.from_pretrained": 1,
         "PeftModel.load_adapter": 1,
-        "PeftModel.save_pretrained": 1,
         "PeftAdapterMixin.load_adapter": 1,
-        "PreTrainedModel.save_pretrained": 1,
-        "PushToHubMixin.push_to_hub": 1,
         "_hf_peft_config_loaded": 1,
     },
     "internals/providers.py": {

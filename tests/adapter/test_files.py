@@ -1,4 +1,4 @@
-"""An adapter's files: strict on every path that loads them, safe, and a failed load leaves the model as it was."""
+"""An adapter's files: strict on every path that loads them, and safe."""
 
 import json
 import re
@@ -14,8 +14,6 @@ from peft import (
     get_peft_model,
     set_peft_model_state_dict,
 )
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -107,7 +105,6 @@ BAD_FILES = {
     "missing": (lambda found: {k: t for k, t in found.items() if "0.self_attn.q_proj.qwthn_core" not in k}, "missing"),
     "renamed": (lambda found: {k.replace("qwthn_", "other_"): t for k, t in found.items()}, "missing.*not known"),
     "unknown": (lambda found: {**found, "surprise": torch.ones(1)}, r"1 are not known \(first: surprise\)"),
-    "no head": (lambda found: {k: t for k, t in found.items() if "lm_head" not in k}, "lm_head.* missing"),
     "empty": (lambda found: {k: t[:0] if "angles" in k else t for k, t in found.items()}, "size mismatch"),
     "shape": (
         lambda found: {k: torch.ones(7) if "angles" in k else t for k, t in found.items()},
@@ -143,27 +140,6 @@ def test_numbers_that_are_none_are_refused(folder, load):
     change(folder, edit)
     with pytest.raises(QweftError, match=r"numbers that are none \(NaN or infinite, first in .*angles\)"):
         load(tiny_llama(), folder)
-
-
-@pytest.mark.parametrize("fault", ["missing", "no head"])
-@pytest.mark.parametrize("load", [PeftModel.from_pretrained, with_transformers])
-def test_a_failed_load_leaves_the_base_model_as_it_was(saved, folder, load, fault):
-    base = tiny_llama().train()
-    names, flags = list(base.state_dict()), [p.requires_grad for p in base.parameters()]
-    whole = load_file(folder / FILE)
-    change(folder, BAD_FILES[fault][0])
-    with pytest.raises(QweftError):
-        load(base, folder)
-    assert not any(isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper) for module in base.modules())
-    assert list(base.state_dict()) == names
-    assert [p.requires_grad for p in base.parameters()] == flags
-    assert base.training
-    assert not base._hf_peft_config_loaded
-    assert not hasattr(base, "peft_config")
-    assert not base._forward_pre_hooks
-    assert torch.equal(logits(base), logits(tiny_llama()))
-    save_file(whole, folder / FILE)
-    assert torch.equal(logits(load(base, folder).eval()), saved[1])
 
 
 class Bomb:

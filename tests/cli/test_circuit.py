@@ -170,7 +170,7 @@ def test_pictures(adapter, capsys, tmp_path, ending, start):
 
 def test_layers_are_in_the_order_of_their_numbers(adapter, monkeypatch):
     keys = [f"base_model.model.{name}{ANGLES}" for name in ("h.10.q", "h.2.v", "h.2.q")]
-    monkeypatch.setattr("qweft.circuit_view.config.keys_in", lambda _: keys)
+    monkeypatch.setattr("qweft.circuit_view.config.shapes_in", lambda _: keys)
     assert list(angle_keys(adapter)) == ["h.2.q", "h.2.v", "h.10.q"]
 
 

@@ -111,10 +111,9 @@ def test_saving_loading_and_hotswapping(tmp_path, preset):
     loaded = PeftModel.from_pretrained(base().to(DEVICE), tmp_path / "1").eval()
     assert {tensor.device for tensor in (*loaded.parameters(), *loaded.buffers())} == {DEVICE}
     assert torch.equal(logits(loaded), logits(first.eval()))
-    for place in (None, DEVICE):
-        qweft.hotswap_adapter(loaded, tmp_path / "2", torch_device=place)
-        assert torch.equal(logits(loaded), logits(second.eval()))
-        qweft.hotswap_adapter(loaded, tmp_path / "1", torch_device=place)
+    qweft.hotswap_adapter(loaded, tmp_path / "2")
+    assert torch.equal(logits(loaded), logits(second.eval()))
+    qweft.hotswap_adapter(loaded, tmp_path / "1")
     on_the_cpu = PeftModel.from_pretrained(base(), tmp_path / "1", torch_device="cpu").eval()
     torch.testing.assert_close(logits(on_the_cpu), logits(loaded), rtol=1e-2, atol=1e-2)
 

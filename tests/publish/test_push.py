@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from huggingface_hub.errors import HfHubHTTPError
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 
 from qweft import QweftError, QwthnConfig
 from qweft.cli.main import main
@@ -113,32 +113,6 @@ def test_a_refusal_of_the_hub_is_one_sentence(adapter, hub, capsys):
 def test_wrong_input_is_one_sentence(adapter, capsys, words, sentence):
     assert main(["push", str(adapter), *words]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("config", "said", "private"),
-    [
-        (QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2), {}, True),
-        (QwthnConfig.preset("qtha", r=2, width=8, bond_dimension=2), {"private": False}, False),
-        (LoraConfig(target_modules=["q_proj"]), {}, None),
-    ],
-)
-def test_pefts_own_call_is_private_too(monkeypatch, tmp_path, config, said, private):
-    """Whoever says nothing gets a private repository; other methods keep PEFT's default."""
-    asked = []
-
-    class Asked(Exception):  # noqa: N818
-        pass
-
-    def create_repo(*args, **kwargs):
-        asked.append(kwargs.get("private"))
-        raise Asked
-
-    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", create_repo)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Asked):
-        get_peft_model(tiny_llama(), config).push_to_hub("me/mine", **said)
-    assert asked == [private]
 
 
 @pytest.mark.parametrize(

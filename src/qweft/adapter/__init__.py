@@ -8,10 +8,9 @@ from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.find_bases import find_bases
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import peft_from_pretrained, peft_load_adapter, transformers_load_adapter
+from qweft.adapter.loading import peft_load_adapter, transformers_load_adapter
 from qweft.adapter.model import QwthnModel
-from qweft.adapter.saving import peft_save_pretrained, private_by_default
-from qweft.internals.peft import replace_peft_loading, replace_saving, replace_transformers_loading
+from qweft.internals.peft import replace_peft_loading, replace_transformers_loading
 from qweft.method.presets import presets
 
 __all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]
@@ -23,10 +22,10 @@ def register() -> None:
     From then on `get_peft_model`, `PeftModel.from_pretrained`, `AutoPeftModel` and transformers' `load_adapter` know
     it. Loading an adapter folder before this raises PEFT's `KeyError: 'QWTHN'`: import qweft first.
     """
-    if peft_type() not in PEFT_TYPE_TO_CONFIG_MAPPING:
-        register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
-    replace_peft_loading(peft_from_pretrained, peft_load_adapter)
-    replace_saving(peft_save_pretrained, private_by_default, private_by_default)
+    if peft_type() in PEFT_TYPE_TO_CONFIG_MAPPING:
+        return
+    register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
+    replace_peft_loading(peft_load_adapter)
     register_post_import_hook(
         lambda _: replace_transformers_loading(transformers_load_adapter), "transformers.integrations.peft"
     )

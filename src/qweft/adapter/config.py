@@ -1,6 +1,7 @@
 """The configuration of a QWTHN adapter."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig
@@ -139,6 +140,9 @@ class QwthnConfig(QwthnFields, PeftConfig):
 
         return largest_share(model, numbers, cls.preset("sparse", **{"target_modules": "all-linear", **changes}))
 
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Push as PEFT does, but to a private repository unless `private` is False."""
-        return super().push_to_hub(repo_id, **{**kwargs, "private": kwargs.get("private") is not False})
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+        """Save as PEFT does, and describe the adapter in the model card beside the config."""
+        from qweft.adapter.saving import describe_in_card  # here, since it needs the maps
+
+        super().save_pretrained(save_directory, **kwargs)
+        describe_in_card(Path(save_directory), self)

@@ -58,7 +58,6 @@ class LinearMap(nn.Module):
     """A linear map without bias; a branch contracts it to a matrix before applying it."""
 
     words: ClassVar[str]  # description for the model card
-    sizes: ClassVar[Mapping[str, str]] = {}  # config fields that set the map's size, each as the model card says it
     parts: ClassVar[Mapping[str, Part]]  # names of trained parameters, or of modules that hold them, with their part
     fixed_tensors: ClassVar[tuple[str, ...]] = ()  # names of tensors that are saved but not trained, of a `FixedMap`
     limit: float | None = None  # `QwthnConfig.factor_limit`
@@ -74,11 +73,6 @@ class LinearMap(nn.Module):
     def is_fixed(cls) -> bool:
         """Whether nothing of the map is trained."""
         return not cls.parts
-
-    @classmethod
-    def has_network(cls) -> bool:
-        """Whether the map has a tensor network."""
-        return "tensor_network" in cls.parts.values()
 
     def tensors(self) -> list[torch.Tensor]:
         """Return the parameters and buffers, or those of a replica of the module; trained ones come first."""
@@ -162,7 +156,6 @@ class MpoMap(LinearMap):
     """
 
     words = "a matrix product operator and a linear map"
-    sizes: ClassVar[Mapping[str, str]] = {"width": "width {}", "bond_dimension": "bond dimension {}"}
     parts: ClassVar[Mapping[str, Part]] = {"operator": "tensor_network", "weight": "linear"}
 
     def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
@@ -334,7 +327,6 @@ class SubspaceMap(FixedMap):
     """k fixed directions V, and a trained linear map between them and r: A V^T (r, d_in), or V B (d_out, r)."""
 
     words = "an orthonormal basis that was not trained and a linear map"
-    sizes: ClassVar[Mapping[str, str]] = {"width": "{} directions where a layer has as many"}
     parts: ClassVar[Mapping[str, Part]] = {"linear_weight": "linear"}
 
     def __init__(self, config: ResolvedConfig, d_in: int, d_out: int, writes: bool):
@@ -359,7 +351,6 @@ class SparseMap(SubspaceMap):
     """The map r -> d_out by a trained B (count, r); `weight` (d_out,) is 1 at the outputs it writes to, else 0."""
 
     words = "a linear map to some outputs, which were chosen before the training"
-    sizes: ClassVar[Mapping[str, str]] = {"share": "{:g} of a layer's outputs"}
 
     @staticmethod
     def count_on(config: ResolvedConfig, d_in: int, d_out: int) -> int:

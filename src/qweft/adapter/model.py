@@ -19,12 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import (
-    check_announced,
-    check_tensors,
-    head_key,
-    untouched_on_error,
-)
+from qweft.adapter.loading import check_tensors, head_key
 from qweft.adapter.maps import DIRECTIONS
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
@@ -45,11 +40,8 @@ class QwthnModel(BaseTuner):
     target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
-        """Attach the adapter's branches to the model; if one fails, the model is left unchanged."""
-        with untouched_on_error(model):
-            super().inject_adapter(model, adapter_name, *args, **kwargs)
-            model.peft_config = self.peft_config  # type: ignore[assignment] # as PEFT sets it only after this
-            check_announced(model, adapter_name)
+        """Attach the adapter's branches to the model."""
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
         _share_fixed(model, adapter_name, self.peft_config)
         watch(model)
 

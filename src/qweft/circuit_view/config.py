@@ -14,7 +14,7 @@ from qweft.files import check_file
 from qweft.method.fields import QwthnFields
 from qweft.method.names import formula, has_circuit
 from qweft.method.peft_methods import OWN
-from qweft.method.saved import check_folder, file_key, keys_in, read_saved
+from qweft.method.saved import WEIGHTS, check_folder, file_key, read_saved, shapes_in
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
 from qweft.text import many, met_by, some
@@ -93,7 +93,7 @@ def angle_keys(folder: Path) -> dict[str, str]:
     if method != OWN or not has_circuit(core):
         what = f"core {core} ({formula(core)})" if method == OWN else f"PEFT's method {method}"
         raise QweftError(f"{folder}: {what} has no circuit; presets with one are qtha and qwthn")
-    keys = {file_key(key).removesuffix(ANGLES): key for key in keys_in(folder) if key.endswith(ANGLES)}
+    keys = {file_key(key).removesuffix(ANGLES): key for key in shapes_in(folder / WEIGHTS) if key.endswith(ANGLES)}
     return dict(sorted(keys.items(), key=lambda item: [part.zfill(20) for part in re.split(r"([0-9]+)", item[0])]))
 
 

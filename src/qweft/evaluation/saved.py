@@ -13,7 +13,7 @@ from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 
 from qweft.adapter.attach import quiet_peft
-from qweft.adapter.loading import find_weights, read_config, read_header
+from qweft.adapter.loading import find_weights, read_config
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
@@ -22,7 +22,7 @@ from qweft.evaluation.checks import check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room
 from qweft.internals.torch import version
-from qweft.method.saved import check_folder, file_key
+from qweft.method.saved import check_folder, file_key, shapes_in
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 
@@ -120,7 +120,7 @@ def check_runs(model: Any, loaded: LoadedModel, adapter: Path) -> None:
 
 def weights_of(model: torch.nn.Module, adapter: Path | None = None) -> Weights:
     """Return the tensors of a model before an adapter is put on it, for `changed`."""
-    keys = [] if adapter is None else read_header(find_weights(adapter))
+    keys = [] if adapter is None else shapes_in(find_weights(adapter))
     names = {file_key(key).replace(".base_layer.", ".") for key in keys}  # PEFT saves embeddings under either name
     copied = {id(weight) for name, weight in model.named_parameters(remove_duplicate=False) if name in names}
     return [

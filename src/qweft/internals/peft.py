@@ -2,12 +2,11 @@
 
 PEFT's `BaseTuner` also has hooks with underscores that subclasses must override; they are in `adapter/model.py`.
 
-Some functions are replaced in memory. PEFT and transformers have no hook before a pickle is opened, before weights of
-the base model are overwritten, or before a repository is created. Each replacement calls the original, and does nothing
-else for models without a QWTHN adapter. Checked with PEFT 0.21.2 and transformers 5.23.
+Two functions are replaced in memory: PEFT and transformers have no hook before a pickle is opened or before weights of
+the base model are overwritten. Adapters of other methods go the original's way. Checked with PEFT 0.21.2 and
+transformers 5.23.
 """
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -15,14 +14,11 @@ from typing import Any
 from peft import PeftModel, PeftType
 from peft.tuners.tuners_utils import _get_in_out_features
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.utils import PushToHubMixin
 
 HAS_ADAPTERS = "_hf_peft_config_loaded"
 """A model's flag that it has adapters. It is set before a load is tried, and no public function resets it."""
 Make = Callable[[Any], Any]
 """Takes a function and returns its replacement."""
-WRAPPED = "_qwthn_wrapped"
 
 
 def add_peft_type(name: str) -> Any:
@@ -54,9 +50,8 @@ def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
     return into, out
 
 
-def replace_peft_loading(from_pretrained: Make, load_adapter: Make) -> None:
-    """Replace `from_pretrained`, which sees the base model before its adapter, and `load_adapter`, which it calls."""
-    wrap(PeftModel, "from_pretrained", from_pretrained)
+def replace_peft_loading(load_adapter: Make) -> None:
+    """Replace `load_adapter` of PEFT's models, which `from_pretrained` calls."""
     wrap(PeftModel, "load_adapter", load_adapter)
 
 
@@ -67,19 +62,7 @@ def replace_transformers_loading(load_adapter: Make) -> None:
     wrap(PeftAdapterMixin, "load_adapter", load_adapter)
 
 
-def replace_saving(peft: Make, transformers: Make, push_to_hub: Make) -> None:
-    """Replace the calls that save to disk and to the hub: PEFT saves a pickle on request, and its card too early."""
-    wrap(PeftModel, "save_pretrained", peft)
-    wrap(PreTrainedModel, "save_pretrained", transformers)
-    wrap(PushToHubMixin, "push_to_hub", push_to_hub)
-
-
 def wrap(owner: type, name: str, make: Make) -> None:
-    """Replace a class's function by make(function); calling this again changes nothing."""
-    present = inspect.getattr_static(owner, name)
-    original = present.__func__ if isinstance(present, classmethod) else present
-    if getattr(original, WRAPPED, False):
-        return
-    wrapper = wraps(original)(make(original))
-    setattr(wrapper, WRAPPED, True)
-    setattr(owner, name, classmethod(wrapper) if isinstance(present, classmethod) else wrapper)
+    """Replace a class's function by make(function)."""
+    original = getattr(owner, name)
+    setattr(owner, name, wraps(original)(make(original)))

@@ -45,16 +45,15 @@ def check_saved(folder: Path) -> None:
     """Check the files of a saved adapter as far as that is possible without PEFT."""
     check_folder(folder)
     read_saved(folder)
-    keys_in(folder)
+    shapes_in(folder / WEIGHTS)
 
 
-def keys_in(folder: Path) -> list[str]:
-    """Return the names of the tensors in an adapter's file."""
-    path = folder / WEIGHTS
+def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in an adapter's file, by their names."""
     try:
         with safe_open(path, framework="np") as file:
-            return list(file.keys())
-    except (SafetensorError, OSError) as error:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  no dictionary
+    except (SafetensorError, OSError, OverflowError) as error:
         raise unreadable(path, error) from error
 
 

@@ -16,7 +16,6 @@ from qweft.adapter.branch import count_parameters
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import make_function
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.maps import MAPS
 from qweft.data.load import Data, load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.environment import ALONE, share_said
@@ -273,7 +272,7 @@ def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, i
     """Return the plan with what is known of this method: its parts, its modes, LoRA's numbers, and warnings."""
     counts = [count_parameters(config, into, out, r) for into, out, r in shapes]
     lora = sum(r * (into + out) for into, out, r in shapes)
-    uses_mpo = any("bond_dimension" in kind.sizes for kind in (MAPS[config.compress], MAPS[config.expand]))
+    uses_mpo = "mpo" in (config.compress, config.expand)
     sizes = sorted({size for into, out, _ in shapes for size in (into, out)} | {config.width}) if uses_mpo else []
     at = config.resolved()
     modes = [at.modes_of(size) for size in sizes]

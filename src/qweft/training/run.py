@@ -11,7 +11,6 @@ from typing import Any
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
-from qweft.adapter.loading import read_header
 from qweft.claims import claimed_output
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
@@ -26,7 +25,7 @@ from qweft.evaluation.scores import HeldOutLoss
 from qweft.files import folder_beside, free_name, remove, write_bytes
 from qweft.method.effective import needs_rows_first
 from qweft.method.presets import stated
-from qweft.method.saved import WEIGHTS
+from qweft.method.saved import WEIGHTS, shapes_in
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
@@ -224,8 +223,8 @@ class _Run:
         folder = self.output / ADAPTER
         if is_first_process():
             record = self.record(trained, trainable, base, adapted)
-            shapes = {key: tuple(tensor.shape) for key, tensor in read_header(folder / WEIGHTS).items()}
-            write_bytes(folder / "README.md", run_card(record, model.active_peft_config, shapes).encode())
+            card = run_card(record, model.active_peft_config, shapes_in(folder / WEIGHTS))
+            write_bytes(folder / "README.md", card.encode())
             write_record(self.output / RECORD, record, "config")
             self.remove_what_is_done()
             seconds, others = trained.step_seconds_median, share_said(trained.cpu_by_others)
