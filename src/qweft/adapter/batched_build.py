@@ -10,9 +10,10 @@ from torch import nn
 
 from qweft.adapter.branch import Branch
 from qweft.adapter.build import needs_graph, prepare
-from qweft.adapter.directions import is_distributed, is_searching
+from qweft.adapter.directions import give, is_distributed
+from qweft.adapter.find_bases import find_bases
 from qweft.adapter.layer import QwthnLinear
-from qweft.internals.torch import is_transformed, places, version
+from qweft.internals.torch import is_replica, is_transformed, places, version
 
 SESSION, HOOKS = "_qwthn_session", "_qwthn_hooks"
 """Attributes on the model: its session, and the handles of its hooks."""
@@ -33,10 +34,16 @@ class Session:
     def __reduce__(self) -> tuple[type["Session"], tuple[()]]:
         return Session, ()
 
-    def open(self) -> None:
+    def open(self, root: Any) -> None:
         """Build the active branches, unless those of the last call still hold."""
         if torch.is_grad_enabled() or not self.still_holds():
-            self._build()
+            missing = self._build()
+            # here, since a checkpoint would draw random directions in the first of its two passes only
+            asked = [name for name in sorted(missing) if root.peft_config[name].resolved().basis != "gradient"]
+            if asked and not is_replica(root):
+                for name in asked:
+                    find_bases(root, None, name)
+                self._build()
         self.is_open = self.is_complete
 
     def still_holds(self) -> bool:
@@ -66,20 +73,25 @@ class Session:
             (str(each.active_adapter), each.disable_adapters, len(each.merged_adapters)) for each in self.layers[:1]
         ]
 
-    def _build(self) -> None:
-        """Build the active branches of all layers, one batch for each form.
+    def _build(self) -> set[str]:
+        """Build the active branches of all layers, one batch for each form; return adapters without directions.
 
         A layer whose parameters are sharded or on the meta device builds its own. So does one that needs gradients in
         several processes: each parameter's gradient must arrive there as early as possible, and once.
         """
         groups: dict[tuple[object, object, bool], list[Member]] = defaultdict(list)
+        missing = set()
         for layer in self.layers:
             layer.qwthn_prepared = {}
         for layer, name, branch in self._active_branches():
             tensors = branch.tensors()
             graph = needs_graph(tensors)
-            # random directions are drawn here: a checkpoint would draw them in the first of its two passes only
-            if graph and not branch.is_found and (branch.bases[0].kind != "random" or is_searching(layer, name)):
+            if name in layer.qwthn_found:
+                directions = layer.qwthn_found.pop(name)
+                for each in layer.sharing(name):
+                    give(each, directions)
+            if graph and not branch.is_found:
+                missing.add(name)
                 continue  # it adds nothing yet
             plain = all(type(t) in (nn.Parameter, torch.Tensor) and t.device.type != "meta" for t in tensors)
             if plain and [t.shape for t in tensors] == layer.qwthn_shapes[name] and not (graph and is_distributed()):
@@ -91,6 +103,7 @@ class Session:
             for (layer, name, _), prepared in zip(group, built, strict=True):
                 prepared.session = self
                 layer.keep_prepared(name, prepared)
+        return missing
 
     def _take(self, members: Sequence[Member], graph: bool) -> None:
         """Note from which tensors these branches are built."""
@@ -127,7 +140,7 @@ def unwatch(root: nn.Module) -> None:
 
 def _before_call(root: nn.Module, _: Any) -> None:
     if not torch.compiler.is_compiling() and not is_transformed():
-        _session_of(root).open()
+        _session_of(root).open(root)
 
 
 def _after_call(root: nn.Module, *_: Any) -> None:

@@ -46,11 +46,6 @@ class Branch(NamedTuple):
                 *self.core.angles_of(core),
             )
 
-    def look_again(self) -> None:
-        """Update cached state of the fixed maps after something else wrote to them."""
-        self.compress.look_again()
-        self.expand.look_again()
-
     @property
     def is_found(self) -> bool:
         """Whether the directions of all fixed maps are known."""

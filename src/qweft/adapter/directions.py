@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from qweft.adapter.branch import Branch
-from qweft.adapter.build import needs_graph
 from qweft.adapter.maps import Directions, FixedMap, Side
 from qweft.errors import QweftError
-from qweft.internals.torch import in_backward, is_replica, is_transformed
+from qweft.internals.torch import is_replica, is_transformed
 
 OVERSAMPLING = 4
 """Columns of Omega for each wanted direction; Psi has twice as many rows."""
@@ -163,57 +162,29 @@ def is_distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def is_searching(layer: Any, adapter_name: str) -> bool:
-    """Whether a branch adds nothing yet because its directions come from the next gradient; so when recomputed."""
+def search(layer: Any, adapter_name: str, result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return the layer's output unchanged; its gradient gives a trained branch its directions at the next call."""
     branch = layer.branch_of(adapter_name)
-    if any(part.found_in_backward for part in branch.bases):
-        if in_backward():
-            return True
-        for part in branch.bases:
-            part.found_in_backward = False
-    if branch.is_found:
-        return False
-    is_trained = needs_graph(branch.tensors())
-    if torch.compiler.is_compiling() or is_replica(branch.compress) or is_transformed():
-        if not is_trained:
-            return False
+    is_followed = torch.compiler.is_compiling() or is_transformed() or is_replica(branch.compress)
+    if is_followed or branch.bases[0].kind != "gradient":
         raise QweftError(
             "the directions of this adapter's basis have not been found, so it cannot be trained here, compiled, "
-            "transformed or in a replica: call qweft.find_bases(model, batches) after get_peft_model, with some "
-            "batches of what it is to learn"
+            "transformed, in a replica, or by a call of one layer: call qweft.find_bases(model, batches) after "
+            "get_peft_model, with some batches of what it is to learn"
         )
-    kind = branch.bases[0].kind
-    if kind != "gradient" and is_trained:
-        _give_missing(layer, adapter_name, layer.directions(kind, wanted_by(branch)))
-    return kind == "gradient" and (is_trained or branch.compress.training)
-
-
-def search(layer: Any, adapter_name: str, result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return the layer's output unchanged; its gradient gives a trained branch its directions."""
-    tensors = layer.branch_of(adapter_name).tensors()
-    if not needs_graph(tensors):
-        return result
     # the base layer may have no graph; and a NaN of the gradient reaches the parameters, so a scaler skips the step
-    nothing = sum(tensor.sum() for tensor in tensors if tensor.requires_grad) * 0
+    nothing = sum(tensor.sum() for tensor in branch.tensors() if tensor.requires_grad) * 0
     result = result + torch.as_tensor(nothing).to(result)
     x = x.detach()
     result.register_hook(lambda dy: _find(layer, adapter_name, x, dy))
     return result
 
 
-def _give_missing(layer: Any, adapter_name: str, directions: Directions) -> list[Branch]:
-    """Set directions in the branches of one config object that have none; return these branches."""
-    missing = [branch for branch in layer.sharing(adapter_name) if not branch.is_found]
-    for branch in missing:
-        give(branch, directions)
-    return missing
-
-
 @torch.no_grad()
 def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> None:
     """Find the branch's directions, unless the gradient is zero or contains NaN or infinity."""
     branch = layer.branch_of(adapter_name)
-    if branch.is_found:
+    if branch.is_found or adapter_name in layer.qwthn_found:
         return
     sketch = GradientSketch(x.shape[-1], dy.shape[-1], wanted_by(branch), branch.bases[0].weight.device)
     drawn.cache_clear()
@@ -223,9 +194,7 @@ def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> N
         torch.distributed.all_reduce(total)
     if not sketch.is_finite or sketch.is_zero:
         return
-    for given in _give_missing(layer, adapter_name, sketch.directions()):
-        for part in given.bases:
-            part.found_in_backward = True
+    layer.qwthn_found[adapter_name] = sketch.directions()
     warnings.warn(
         f"the directions of the bases of adapter {adapter_name!r} are those of its first batch alone; "
         "qweft.find_bases(model, batches) after get_peft_model finds them on more rows",

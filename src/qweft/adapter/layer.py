@@ -21,7 +21,7 @@ from qweft.adapter.branch import Branch, check_size, make_branch
 from qweft.adapter.build import Prepared, needs_graph, prepare
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core
-from qweft.adapter.directions import is_searching, of_chance, of_weight, search
+from qweft.adapter.directions import of_chance, of_weight, search
 from qweft.adapter.few_tokens import add_to_few
 from qweft.adapter.maps import Directions
 from qweft.circuit.precision import autocast_enabled, exact_products
@@ -63,7 +63,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         "qwthn_shapes",
         "qwthn_prepared",
         "qwthn_configs",
-        "qwthn_fixed",
+        "qwthn_found",
     )
 
     def __init__(
@@ -83,7 +83,7 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         self.qwthn_shapes: dict[str, list[torch.Size]] = {}
         self.qwthn_prepared: dict[str, Prepared] = {}
         self.qwthn_configs: dict[str, QwthnConfig] = {}
-        self.qwthn_fixed: dict[str, bool] = {}  # whether a map of the branch has fixed parts
+        self.qwthn_found: dict[str, Directions] = {}  # by a backward pass, for the next call of the model
         self.merged_adapters: list[str] = []
         self.cast_input_dtype_enabled = True
         into, out = sizes_of(self.get_base_layer())
@@ -115,11 +115,9 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     def add_branch(self, result: torch.Tensor, x: torch.Tensor, adapter_name: str) -> torch.Tensor:
         """Return result + (alpha / r) E(core(C(dropout(x)))) for x (..., d_in) and result (..., d_out)."""
-        if self.qwthn_fixed[adapter_name]:
-            settled = self.qwthn_compress[adapter_name].is_settled and self.qwthn_expand[adapter_name].is_settled
-            if not settled and is_searching(self, adapter_name):
-                return search(self, adapter_name, result, x)
         built = self.prepared(adapter_name)
+        if built is None:
+            return search(self, adapter_name, result, x)
         if self.cast_input_dtype_enabled and x.dtype != built.compress.dtype:
             x = x.to(built.compress.dtype)
         if isinstance(dropout := self.qwthn_dropout[adapter_name], nn.Dropout):
@@ -164,7 +162,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
             for part in branch:
                 part.randomise()
         self.qwthn_compress[adapter_name], self.qwthn_core[adapter_name], self.qwthn_expand[adapter_name] = branch
-        self.qwthn_fixed[adapter_name] = bool(branch.bases)
         self.qwthn_shapes[adapter_name] = [tensor.shape for tensor in branch.tensors()]
         self.qwthn_prepared = {}
         self._move_adapter_to_device_of_base_layer(adapter_name)
@@ -194,18 +191,24 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
         config = self.qwthn_configs[adapter_name]
         return [self.branch_of(name) for name, other in self.qwthn_configs.items() if other is config]
 
-    def prepared(self, adapter_name: str) -> Prepared:
-        """Return the branch's matrices and angles: those built for the whole model, or its own if those do not fit."""
-        if torch.compiler.is_compiling() or is_transformed():  # both must see plain operations
-            branch = self.branch_of(adapter_name)
-            compress, expand, *angles = branch.build(branch.tensors())
-            return Prepared(compress, expand, tuple(angles), torch.is_grad_enabled())
-        found = self.qwthn_prepared.get(adapter_name)
+    def prepared(self, adapter_name: str) -> Prepared | None:
+        """Return the branch's matrices and angles: those built for the whole model, or its own if those do not fit.
+
+        `None` stands for a trained branch whose directions are not known yet: it adds nothing.
+        """
+        is_followed = torch.compiler.is_compiling() or is_transformed()  # both must see plain operations
+        found = None if is_followed else self.qwthn_prepared.get(adapter_name)
         is_checked = found is not None and found.session is not None and found.session.is_open
         if found is not None and is_checked and (found.has_graph or not torch.is_grad_enabled()):
             return found
         branch = self.branch_of(adapter_name)
-        graph = needs_graph(branch.tensors())
+        tensors = branch.tensors()
+        graph = needs_graph(tensors)
+        if graph and not branch.is_found:
+            return None
+        if is_followed:
+            compress, expand, *angles = branch.build(tensors)
+            return Prepared(compress, expand, tuple(angles), torch.is_grad_enabled())
         # outside the model's call all is rebuilt, except for a checkpoint recomputed in a backward pass
         is_usable = is_checked if not graph else found is not None and found.has_graph and in_backward()
         if found is None or not is_usable:

@@ -25,6 +25,7 @@ from torch import nn
 
 from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.errors import QweftError
+from qweft.internals.keys import COMPILED, is_compiled
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.saved import file_key, read_saved, shapes_in, unreadable
 from qweft.text import cut
@@ -173,6 +174,8 @@ def peft_load_adapter(original: Any) -> Any:
             if present is not None:
                 check_not_merged((m for m in self.modules() if isinstance(m, BaseTunerLayer)), adapter_name)
                 check_same_structure(PeftConfig.from_pretrained(str(model_id), **hub), present)
+            if is_compiled(self.get_base_model()):  # PEFT looks for modules_to_save by their names in the model
+                kwargs.setdefault("key_mapping", {"^": COMPILED})
         return original(self, model_id, adapter_name, *args, **kwargs)
 
     return load_adapter
@@ -187,7 +190,7 @@ def transformers_load_adapter(original: Any) -> Any:
         # transformers takes some arguments in objects
         downloads = getattr(place, "download_kwargs", None) or {}
         hub = _hub({**downloads, **given, **given.get("kwargs", {}), **(given.get("adapter_kwargs") or {})})
-        adapter = given.get("peft_model_id") or getattr(place, "pretrained_model_name_or_path", None)
+        adapter: Any = given.get("peft_model_id") or getattr(place, "pretrained_model_name_or_path", None)
         config = given.get("peft_config")
         if name in getattr(self, "peft_config", {}) or not _is_qwthn(adapter, config, hub):
             return original(self, *args, **kwargs)

@@ -62,7 +62,6 @@ class LinearMap(nn.Module):
     fixed_tensors: ClassVar[tuple[str, ...]] = ()  # names of tensors that are saved but not trained, of a `FixedMap`
     limit: float | None = None  # `QwthnConfig.factor_limit`
     is_found = True  # whether the directions are known; always true of a map without fixed directions
-    is_settled = True  # whether they were known before any backward pass that is now running
 
     @classmethod
     def part_of(cls, name: str) -> Part:
@@ -104,9 +103,6 @@ class LinearMap(nn.Module):
 
     def randomise(self) -> None:
         """Give a fixed map random directions, for a branch that must not be zero; trained maps are already random."""
-
-    def look_again(self) -> None:
-        """Update cached state after something else wrote to the tensors; trained maps cache nothing."""
 
     def matrix(self) -> torch.Tensor:
         """Return the dense matrix (out, in), differentiable in the parameters."""
@@ -211,8 +207,6 @@ class FixedMap(LinearMap):
     parts: ClassVar[Mapping[str, Part]] = {}
     fixed_tensors = ("weight",)
     weight: torch.Tensor
-    found_in_backward = False
-    """Whether a backward pass found the directions and the branch has not been called outside of one since."""
 
     def __init__(self, config: ResolvedConfig, size: int, count: int, writes: bool):
         super().__init__()
@@ -221,19 +215,14 @@ class FixedMap(LinearMap):
         self.is_packed = self.bits < PLAIN
         self.register_buffer("weight", self.empty())
         self._is_found = False
-        self.register_load_state_dict_post_hook(_look_again)
+        self.register_load_state_dict_post_hook(FixedMap.look_again)
 
     @property
     def is_found(self) -> bool:  # type: ignore[override]
         """Whether directions are set, whether found here, loaded, or written by other code."""
         if not self._is_found and not torch.compiler.is_compiling():
-            self.look_again()  # transformers loads without calling the module's own functions
+            self.look_again()
         return self._is_found
-
-    @property
-    def is_settled(self) -> bool:  # type: ignore[override]
-        """Whether the directions were known before any backward pass that is now running."""
-        return (self._is_found or self.is_found) and not self.found_in_backward  # skips a property for each token
 
     @property
     def wanted(self) -> int:
@@ -294,14 +283,9 @@ class FixedMap(LinearMap):
         directions = directions.to(trained.dtype)
         return directions @ trained if self.writes else trained @ directions
 
-    def look_again(self) -> None:
+    def look_again(self, *_: Any) -> None:
+        """Update what is known of the directions after something else wrote them; a hook of loading, too."""
         self._is_found = not self.weight.is_meta and bool(self.weight.any())
-
-
-def _look_again(module: nn.Module, _: Any) -> None:
-    """Hook after a state dict was loaded."""
-    if isinstance(module, FixedMap):
-        module.look_again()
 
 
 class BasisMap(FixedMap):

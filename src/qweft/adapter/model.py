@@ -199,11 +199,9 @@ def _share_fixed(model: nn.Module, adapter_name: str, configs: dict[str, Any]) -
         return
     for layer in model.modules():
         if isinstance(layer, QwthnLinear) and {first, adapter_name} <= layer.qwthn_core.keys():
-            branch = layer.branch_of(adapter_name)
-            for new, old in zip(branch, layer.branch_of(first), strict=True):
+            for new, old in zip(layer.branch_of(adapter_name), layer.branch_of(first), strict=True):
                 for name, fixed in new.named_buffers():
                     fixed.copy_(old.get_buffer(name))
-            branch.look_again()
 
 
 def _is_quantized_linear(layer: nn.Module) -> bool:

@@ -28,7 +28,7 @@ def linearise(model: Any, batches: Sequence[Mapping[str, Any]]) -> tuple[Lora, d
         raise QweftError("a circuit is fitted to rows of text, and checked on others: give at least two rows")
 
     def features(name: str, x: torch.Tensor) -> torch.Tensor:
-        prepared = layers[name].prepared(NAME)
+        prepared: Any = layers[name].prepared(NAME)
         with exact_products(x.device):
             c = x.to(prepared.compress.dtype) @ prepared.compress.T
         made: torch.Tensor = cores[name].features(c, *prepared.angles)[:, : cores[name].circuit_features]
