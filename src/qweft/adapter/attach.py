@@ -75,7 +75,7 @@ def check_targets(model: nn.Module, config: PeftConfig) -> None:
             )
 
 
-REFUSALS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, AssertionError)
+REFUSALS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
 """Errors with which PEFT refuses a config, the last one of a PyTorch without CUDA."""
 
 

@@ -9,14 +9,8 @@ from torch import nn
 from qweft.adapter.cores import Core, make_core
 from qweft.adapter.maps import MAPS, FixedMap, LinearMap, alike
 from qweft.circuit.precision import exact_products
-from qweft.errors import QweftError
 from qweft.method.fields import QwthnFields
 from qweft.method.names import TWINS, Part, function_of
-
-ALWAYS_ALLOWED = 2**24
-"""Parameters that any branch may have, 64 MiB in float32: the branch of a small layer may be larger than the layer."""
-TIMES_THE_LAYER = 4
-"""Above that, parameters of a branch for each weight of its layer, whose memory bounds the branch."""
 
 
 class Branch(NamedTuple):
@@ -92,21 +86,6 @@ def count_parameters(config: QwthnFields, into: int, out: int, r: int | None = N
             kind = part.part_of(name)
             counts[function if kind == "circuit" else kind] += parameter.numel()
     return counts
-
-
-def check_size(config: QwthnFields, into: int, out: int, r: int) -> None:
-    """Check the number of parameters of a branch into -> r -> out."""
-    most = max(ALWAYS_ALLOWED, TIMES_THE_LAYER * into * out)
-    try:
-        is_small = sum(count_parameters(config, into, out, r).values()) <= most
-    except RuntimeError:  # a tensor of more numbers than PyTorch can count
-        is_small = False
-    if not is_small:
-        raise QweftError(
-            f"a branch on a layer {into} -> {out} would have more than {most:,} parameters with r = {r}, width = "
-            f"{config.width}, bond_dimension = {config.bond_dimension}, circuit_layers = {config.circuit_layers}; "
-            "choose them smaller"
-        )
 
 
 def parts_of(model: nn.Module) -> dict[int, Part]:

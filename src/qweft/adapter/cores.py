@@ -23,6 +23,7 @@ class Core(nn.Module):
     """A map r -> r."""
 
     matrices: ClassVar[tuple[str, ...]] = ()  # K ("linear_weight") and Q ("quantum_weight"), as their features follow
+    kernel_form = 0  # what the features are, as `few_kernel` numbers it
     reads_angles = False  # whether the input is used as angles, which need full precision
     circuit_features = 0  # leading features to which the circuit or its control contributes; others are entries of c
     input_scale = 1.0  # the rms of c that the scaled start is made for
@@ -84,6 +85,7 @@ class FunctionCore(Core):
     """h = Q q(c), with the circuit q, or a control in its place, of the first entries of c, one for each qubit."""
 
     matrices: ClassVar[tuple[str, ...]] = ("quantum_weight",)
+    kernel_form = 1
     reads_angles = True
     measured_by: Measure | None = None  # replaces the exact engine: the circuit, c (..., r) and angles to q(c)
     observed_by: Observe | None = None  # is called with q(c), (..., r), of every call
@@ -160,6 +162,7 @@ class LinearFunctionCore(FunctionCore):
     """h = Q q(c) + K c: the linear fusion of QTHA."""
 
     matrices: ClassVar[tuple[str, ...]] = ("quantum_weight", "linear_weight")
+    kernel_form = 2
 
     def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.function_values(c, *angles), c], -1)
@@ -169,6 +172,7 @@ class WeightedFunctionCore(FunctionCore):
     """h = q(c) * c, element by element: the weighting of QWTHN. Entries that no qubit reads stay as they are."""
 
     matrices: ClassVar[tuple[str, ...]] = ()
+    kernel_form = 3
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)
@@ -191,6 +195,7 @@ class GatedFunctionCore(FunctionCore):
     """
 
     quantum_weight: nn.Parameter
+    kernel_form = 4
 
     def __init__(self, r: int, function: Function):
         super().__init__(r, function)

@@ -1,47 +1,30 @@
 """A float32 branch on one token of each row in one compiled call on a CPU without gradients, for generation."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from qweft.adapter.build import Prepared
-from qweft.adapter.cores import (
-    Core,
-    FunctionCore,
-    GatedFunctionCore,
-    IdentityCore,
-    LinearCore,
-    LinearFunctionCore,
-    WeightedFunctionCore,
-)
+from qweft.adapter.cores import FunctionCore, GatedFunctionCore
 from qweft.adapter.functions import CircuitFunction
 from qweft.circuit import compiled
 
 MOST_MULTIPLICATIONS = 2**20
 """Multiplications by C and E up to which one thread here is as fast as PyTorch's two, for a branch without circuit."""
-FORMS: dict[type[Core], int] = {
-    IdentityCore: 0,
-    LinearCore: 0,
-    FunctionCore: 1,
-    LinearFunctionCore: 2,
-    WeightedFunctionCore: 3,
-    GatedFunctionCore: 4,
-}
-"""Numbers of the forms in `few_kernel`; a core of another class goes the ordinary way."""
 
 
 class FewTokens(NamedTuple):
-    """What the kernel reads of one branch."""
+    """The kernel, and what it reads of one branch."""
 
+    add: Callable[..., None]
     most: int
     d_in: int
     d_out: int
     has_circuit: bool
-    rest: tuple[float, int, int]
-    held: tuple[np.ndarray, np.ndarray]
+    rest: tuple[float, int, int]  # what the kernel takes after s
+    held: tuple[np.ndarray, np.ndarray]  # arrays that must outlive it
 
 
 def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, scaling: float) -> torch.Tensor | None:
@@ -58,10 +41,10 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
     entries = x.numel()
     if not 0 < entries <= few.most or type(x) is not torch.Tensor or type(y) is not torch.Tensor:
         return None
-    if x.requires_grad or y.requires_grad:
-        return None
     if x.shape[-1] != few.d_in or y.shape != (*x.shape[:-1], few.d_out):
         return None  # the ordinary way says what is wrong
+    if x.requires_grad or y.requires_grad:
+        return None
     if few.has_circuit and (core.measured_by is not None or core.observed_by is not None):
         return None
     if torch.is_autocast_enabled("cpu") or not (x.is_cpu and y.is_cpu and x.is_contiguous() and y.is_contiguous()):
@@ -71,58 +54,41 @@ def add_to_few(y: torch.Tensor, x: torch.Tensor, built: Prepared, core: Any, sca
             return None
         y = y.float()
     out = torch.empty_like(y)
-    _kernel()(out.data_ptr(), y.data_ptr(), x.data_ptr(), entries // few.d_in, scaling, *few.rest)
+    few.add(out.data_ptr(), y.data_ptr(), x.data_ptr(), entries // few.d_in, scaling, *few.rest)
     return out
 
 
-@lru_cache(maxsize=1)
-def _kernel() -> Any:
-    """Return the kernel, which needs Numba."""
-    from qweft.adapter.few_kernel import add_branch
-
-    return add_branch
-
-
-def _described(
-    shape: tuple[int, ...], gain: float, uploads: Sequence[bool], parts: Sequence[np.ndarray]
-) -> tuple[tuple[float, int, int], tuple[np.ndarray, np.ndarray]]:
-    """Return what the kernel takes after s, and the arrays that must outlive it."""
-    floats = np.concatenate(parts)
-    ends = np.cumsum([part.size for part in parts])
-    branch = np.array([*shape, *ends, floats.ctypes.data, *uploads], np.int64)
-    return (gain, branch.ctypes.data, branch.size), (branch, floats)
-
-
-def _few_tokens(built: Prepared, core: Core) -> FewTokens | None:
+def _few_tokens(built: Prepared, core: Any) -> FewTokens | None:
     """Return what the kernel reads, or `None` if it cannot run this branch."""
-    form = FORMS.get(type(core))
     tensors = (built.compress, built.expand, *built.angles)
-    if (
-        form is None
-        or any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors)
-        or not compiled.available()
-    ):
+    if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors) or not compiled.available():
         return None
+    from qweft.adapter.few_kernel import add_branch  # here, since it needs Numba
+
     (r, d_in), (d_out, width) = built.compress.shape, built.expand.shape
     numbers = [built.compress.reshape(-1), built.expand.t().reshape(-1)]
-    n, blocks, gain, tables = 0, 0, 1.0, [np.zeros(0, np.float32)] * 3
+    n, gain, tables = 0, 1.0, [np.zeros(0, np.float32)] * 3
     uploads: tuple[bool, ...] = ()
+    most = MOST_MULTIPLICATIONS // (d_in * r + d_out * width)
     if isinstance(core, FunctionCore):
         function = core.function
-        if not isinstance(function, CircuitFunction) or function.alternating is None:
+        form = function.alternating if isinstance(function, CircuitFunction) else None
+        if form is None:
             return None
         rotations, diagonals, *matrices = built.angles
         numbers += [matrix.reshape(-1) for matrix in matrices]
-        uploads, n, gain = function.alternating.uploads, function.r, float(function.alternating.repeats)
+        uploads, n, gain = form.uploads, function.r, float(form.repeats)
         if isinstance(core, GatedFunctionCore):
             gain *= function.input_scale
-        blocks, tables = len(uploads), [compiled.table_of(rotations, 0.5), *by_lanes(diagonals)]
-    most = MOST_MULTIPLICATIONS // (d_in * r + d_out * width)
-    if blocks:
-        most = min(most, compiled.WORK_OF_A_THREAD // (blocks << n))
-    first = torch.cat([part.detach() for part in numbers]).numpy()
-    described = _described((d_in, d_out, r, n, width, form), gain, uploads, [first, *tables])
-    return FewTokens(most * d_in, d_in, d_out, blocks > 0, *described)
+        tables = [compiled.table_of(rotations, 0.5), *by_lanes(diagonals)]
+        most = min(most, compiled.WORK_OF_A_THREAD // (len(uploads) << n))
+    parts = [torch.cat([part.detach() for part in numbers]).numpy(), *tables]
+    floats = np.concatenate(parts)
+    ends = np.cumsum([part.size for part in parts])
+    shape = d_in, d_out, r, n, width, core.kernel_form
+    branch = np.array([*shape, *ends, floats.ctypes.data, *uploads], np.int64)
+    rest = gain, branch.ctypes.data, branch.size
+    return FewTokens(add_branch, most * d_in, d_in, d_out, bool(uploads), rest, (branch, floats))
 
 
 def by_lanes(diagonals: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

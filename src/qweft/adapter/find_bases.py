@@ -17,8 +17,6 @@ from qweft.errors import QweftError
 
 IGNORED = -100
 """The label of a token without loss."""
-NOT_SHIFTED = ("ForMaskedLM", "ForTokenClassification", "ForSequenceClassification", "ForQuestionAnswering")
-"""Kinds of losses in transformers that take each label for its own token."""
 
 
 def find_bases(
@@ -99,7 +97,7 @@ def _of_gradients(
     with _watching(of_base) as leaves, _as_the_base_model(model), torch.enable_grad():
         for count, batch in enumerate(batches or (), 1):  # noqa: B007
             moved = {key: v.to(place) if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
-            _backward(model(**moved).loss, _labelled(moved, model), leaves.values())
+            _backward(model(**moved).loss, _labelled(moved), leaves.values())
     if not count:
         raise QweftError(
             "the directions of a basis 'gradient' are found on batches of what the adapter is to learn: give at least "
@@ -115,16 +113,13 @@ def _of_gradients(
     return {name: sketches.pop(name).directions() for name in list(sketches)}
 
 
-def _labelled(batch: Mapping[str, Any], model: Any = None) -> int:
+def _labelled(batch: Mapping[str, Any]) -> int:
     """Return how many labels the loss is a mean over; a causal model leaves out the first of each row."""
-    # other models, and rows of one label, count all of them
     labels = batch.get("labels")
     if not isinstance(labels, torch.Tensor):
         return 1
-    is_whole = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
-    is_whole = is_whole or getattr(model, "loss_type", None) in NOT_SHIFTED
-    is_whole = is_whole or labels.dim() < 2 or labels.shape[-1] == 1
-    return int(((labels if is_whole else labels[..., 1:]) != IGNORED).sum())
+    has_rows = labels.dim() > 1 and labels.shape[-1] > 1
+    return int(((labels[..., 1:] if has_rows else labels) != IGNORED).sum())
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from torch.nn.functional import silu
 from qweft.circuit import Circuit, unentangled
 from qweft.circuit.alternating import Alternating, alternating_form
 from qweft.circuit.engine import expectation_values, expectations
-from qweft.method import names
 from qweft.method.resolved import ResolvedConfig
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -276,4 +275,4 @@ FUNCTIONS: dict[str, type[Function]] = {
 
 def make_function(name: str, at: ResolvedConfig) -> Function:
     """Return the function of this name on a layer."""
-    return FUNCTIONS[name](at.ansatz, **{field: getattr(at, field) for field in names.FUNCTIONS[name].fields})
+    return FourierSeries(at.ansatz, at.fourier_terms) if name == "fourier" else FUNCTIONS[name](at.ansatz)

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from qweft.adapter.branch import Branch, check_size, make_branch
+from qweft.adapter.branch import Branch, make_branch
 from qweft.adapter.build import Prepared, needs_graph, prepare
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.cores import Core
@@ -149,7 +149,6 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
     def update_layer(self, adapter_name: str, config: QwthnConfig, r: int, alpha: float | None, **kwargs: Any) -> None:
         """Add an adapter under this name, or replace it."""
-        check_size(config, self.in_features, self.out_features, r)
         self.qwthn_r[adapter_name] = r
         self.qwthn_configs[adapter_name] = config
         self.set_alpha(adapter_name, alpha)

@@ -35,7 +35,11 @@ def method_section(config: QwthnFields, shapes: Mapping[str, tuple[int, ...]]) -
     at, function = config.resolved(), function_of(config.core)
     compress, expand = MAPS[config.compress], MAPS[config.expand]
     of_core = FUNCTIONS[function] if function else Function
-    names: dict[str, tuple[str, Any]] = {"compress": ("C", compress), "core": ("core", of_core), "expand": ("E", expand)}
+    names: dict[str, tuple[str, Any]] = {
+        "compress": ("C", compress),
+        "core": ("core", of_core),
+        "expand": ("E", expand),
+    }
     counts, fixed, layers = Counter[str](), 0, set()
     for key, shape in shapes.items():
         match = re.search(r"(.+)\.qwthn_(compress|core|expand)\.(.+)$", key)

@@ -18,7 +18,7 @@ from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_jud
 from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.peft_methods import fields_of
-from qweft.method.specification import check_names, check_on_quantized, check_ranks, check_specification, method_of
+from qweft.method.specification import check_names, check_on_quantized, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model
 from qweft.schema import check_values
 from qweft.text import many
@@ -187,7 +187,6 @@ def check_adapter(specification: Mapping[str, Any]) -> None:
     check_names(specification)
     check_comparable(specification)  # first: check_specification may advise a start that is refused here
     check_specification(with_steps(specification, None))
-    check_ranks(specification)
 
 
 def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qweft.method.effective import RESOLVED, complete
-from qweft.method.names import FIELDS, OF_FUNCTIONS, TWINS, function_of, has_role
+from qweft.method.names import OF_FUNCTIONS, TWINS, function_of, has_role
 from qweft.method.peft_methods import OWN
 from qweft.method.presets import stated
 from qweft.method.resolved import resolve
@@ -20,7 +20,7 @@ CONSTANTS = has_role("constant")
 ALTERED_CIRCUITS = has_role("altered")
 """Circuits that lack something: trained angles, or entanglement."""
 
-NOT_COMPARED = ("core", "preset", "peft_type", "task_type", *FIELDS)
+NOT_COMPARED = ("core", "preset", "peft_type", "task_type", "fourier_terms")
 """Fields in which a control may differ: those that name it, and those that only some functions read."""
 
 

@@ -1,5 +1,6 @@
 """Checks of single values and names; each error states what is wrong, the value, and the way out."""
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,10 +19,12 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found!r}?" if found else ""
 
 
-def check_whole(name: str, value: Any) -> None:
-    """Raise unless the value is an integer of at least 1."""
+def check_whole(name: str, value: Any, most: float = math.inf) -> None:
+    """Raise unless the value is an integer from 1 to the most."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise QweftError(f"{name} must be a whole number of at least 1, got {shown(value)}")
+    if value > most:
+        raise QweftError(f"{name} must be at most {most}, got {value}")
 
 
 def check_number(name: str, value: Any) -> None:

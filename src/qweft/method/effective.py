@@ -1,11 +1,10 @@
 """What of an adapter's specification its maps and its core read."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import Any
 
 from qweft.method.fields import QwthnFields
-from qweft.method.names import COMPRESS, EXPAND, unread
+from qweft.method.names import EXPAND, unread
 from qweft.method.presets import stated
 from qweft.method.resolved import resolve
 
@@ -15,11 +14,7 @@ RESOLVED = ("alpha", "qubits", "circuit_layers", "basis")
 
 def complete(specification: Mapping[str, Any]) -> dict[str, Any]:
     """Return a specification with its preset's fields and all defaults."""
-    defaults = {
-        entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()
-        for entry in fields(QwthnFields)
-    }
-    return {**defaults, **stated(specification)}
+    return {**vars(QwthnFields()), **stated(specification)}
 
 
 def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,10 +35,7 @@ def effective(specification: Mapping[str, Any]) -> dict[str, Any]:
 def needs_rows_first(specification: Mapping[str, Any]) -> bool:
     """Return whether an adapter takes its directions from rows before its first step."""
     whole = stated(specification)
-    return any(
-        kinds.get(str(whole.get(side)), "whole") != "whole"
-        for side, kinds in (("compress", COMPRESS), ("expand", EXPAND))
-    )
+    return any(EXPAND.get(str(whole.get(side)), "whole") != "whole" for side in ("compress", "expand"))
 
 
 def _is_ours(specification: Mapping[str, Any]) -> bool:

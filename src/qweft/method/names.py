@@ -1,7 +1,7 @@
 """Names of maps, functions, cores and parts (classes in `qweft.adapter`), with facts by which configs are checked."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
 
 Part = Literal["circuit", "tensor_network", "linear"]
 """The part of a branch that a parameter belongs to: each has its learning rate, gradient norm and count."""
@@ -20,48 +20,39 @@ Role = Literal["circuit", "altered", "classical", "constant"]
 """A circuit of the method; or a control in its place: an altered circuit, a classical function, or a constant."""
 
 
-class FunctionName(NamedTuple):
-    """The role of a function of c in comparisons, and the config fields that not every function reads."""
-
-    role: Role
-    fields: tuple[str, ...] = ()
-
-
-FUNCTIONS: dict[str, FunctionName] = {
-    "quantum": FunctionName("circuit"),
-    "mlp": FunctionName("classical"),
-    "fourier": FunctionName("classical", ("fourier_terms",)),
-    "frozen": FunctionName("altered"),
-    "product": FunctionName("altered"),
-    "bias": FunctionName("constant"),
+FUNCTIONS: dict[str, Role] = {
+    "quantum": "circuit",
+    "mlp": "classical",
+    "fourier": "classical",
+    "frozen": "altered",
+    "product": "altered",
+    "bias": "constant",
 }
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
 
 
-def has_role(role: Role) -> tuple[str, ...]:
-    """Return the names of the functions with a role."""
-    return tuple(name for name, function in FUNCTIONS.items() if function.role == role)
+def has_role(*roles: Role) -> tuple[str, ...]:
+    """Return the names of the functions with one of these roles."""
+    return tuple(name for name, role in FUNCTIONS.items() if role in roles)
 
 
-TWINS = tuple(name for name, function in FUNCTIONS.items() if function.role != "circuit")
+TWINS = has_role("classical", "altered", "constant")
 """The controls."""
-CIRCUITS = tuple(name for name, function in FUNCTIONS.items() if function.role in ("circuit", "altered"))
+CIRCUITS = has_role("circuit", "altered")
 """Functions that run a circuit, whole or altered."""
-FIELDS = tuple(dict.fromkeys(field for function in FUNCTIONS.values() for field in function.fields))
-"""Config fields that not every function reads."""
-OF_MAPS = {
+OF_FUNCTIONS = ("circuit", "circuit_layers", "reupload", "qubits")
+"""Fields that only cores with a function read."""
+READERS: dict[str, Iterable[str]] = {
     "width": ("mpo", "subspace"),
     "bond_dimension": ("mpo",),
     "modes": ("mpo",),
     "share": ("sparse",),
     "basis": ("basis", "subspace", "sparse"),
     "basis_bits": ("basis", "subspace", "sparse"),
+    "fourier_terms": ("fourier",),
+    **dict.fromkeys(OF_FUNCTIONS, FUNCTIONS),
 }
-"""Fields that only some maps read, with the names of these maps."""
-OF_FUNCTIONS = ("circuit", "circuit_layers", "reupload", "qubits")
-"""Fields that only cores with a function read."""
-MAY_BE_UNREAD = (*OF_MAPS, *OF_FUNCTIONS, *FIELDS)
-"""Fields that some adapters of this package do not read."""
+"""Fields that some adapters do not read, with the maps and functions that do."""
 
 FORMS = {
     "": "h = Q {f}(c)",
@@ -106,9 +97,6 @@ def formula(core: str) -> str:
 
 
 def unread(fields: Mapping[str, Any]) -> set[str]:
-    """Return which of `MAY_BE_UNREAD` the maps and the core of an adapter do not read."""
-    maps, function = {str(fields["compress"]), str(fields["expand"])}, function_of(str(fields["core"]))
-    read = {name for name, readers in OF_MAPS.items() if maps.intersection(readers)}
-    if function is not None:
-        read.update(OF_FUNCTIONS, FUNCTIONS[function].fields if function in FUNCTIONS else ())
-    return set(MAY_BE_UNREAD) - read
+    """Return the fields that the maps and the core of an adapter do not read."""
+    present = {str(fields["compress"]), str(fields["expand"]), function_of(str(fields["core"]))}
+    return {name for name, readers in READERS.items() if present.isdisjoint(readers)}

@@ -25,31 +25,33 @@ def _at_any_start(rate: float) -> dict[str, float]:
     return {"recorded": rate, "small": rate, "scaled": rate}
 
 
+QTHA = Preset(
+    {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
+    "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
+    {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
+)
+QWTHN = Preset(
+    {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
+    "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
+    {"recorded": 2.4e-3, "small": 3e-2, "scaled": 1e-2},
+)
 PRESETS: dict[str, Preset] = {
-    "qtha": Preset(
-        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", **SIZES},
-        "tensor networks around a circuit added to a linear map (v2 of the paper): h = Q q(c) + K c",
-        {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
-    ),
-    "qwthn": Preset(
-        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", **SIZES},
-        "tensor networks around a circuit that weights its input (v1 of the paper): h = q(c) * c",
-        {"recorded": 2.4e-3, "small": 3e-2, "scaled": 1e-2},
-    ),
+    "qtha": QTHA,
+    "qwthn": QWTHN,
     "quantum_lora": Preset(
         {"compress": "dense", "core": "quantum_linear", "expand": "dense", "r": 4},
         "dense maps around a circuit added to a linear map: h = Q q(c) + K c",
         _at_any_start(2e-3),
     ),
     "qtha_cnot": Preset(
-        {"compress": "mpo", "core": "quantum_linear", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
+        {**QTHA.fields, "circuit": "hardware-efficient"},
         "qtha with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
-        {"recorded": 7e-4, "small": 1e-2, "scaled": 1e-2},
+        QTHA.rates,
     ),
     "qwthn_cnot": Preset(
-        {"compress": "mpo", "core": "quantum_weighted", "expand": "mpo", "circuit": "hardware-efficient", **SIZES},
+        {**QWTHN.fields, "circuit": "hardware-efficient"},
         "qwthn with a circuit of RY, RZ and CNOT gates in place of the recorded one; Qweft's own choice",
-        {"recorded": 2.4e-3, "small": 3e-2, "scaled": 1e-2},
+        QWTHN.rates,
     ),
     "mpo": Preset(
         {"compress": "mpo", "core": "linear", "expand": "mpo", **SIZES},

@@ -6,7 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from qweft.errors import QweftError
-from qweft.method.checks import PATTERNS, check_drawn_start, check_number, check_shared, check_whole, closest
+from qweft.method.checks import check_drawn_start, check_number, check_shared, check_whole, closest
+from qweft.method.effective import complete
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
 from qweft.method.presets import PRESETS, RATES_LOSS, learning_rate_hint, with_preset
@@ -32,28 +33,8 @@ def check_specification(specification: Mapping[str, Any]) -> None:
         QwthnFields(**{name: value for name, value in chosen.items() if name in OWN_FIELDS})
         return
     check_shared(chosen)
-    for name in PATTERNS if method != "ADALORA" else ():  # whose ranks by layer are its own record
-        if name in chosen and chosen[name] is None and method != "OSF":  # whose own default it is
-            raise QweftError(f"{name} must map names to values, got null; leave it out")
-        is_whole = name not in ("alpha_pattern", "lambda_pattern") and method != "OSF"  # which has shares of ranks, too
-        for pattern, value in (chosen.get(name) or {}).items():
-            (check_whole if is_whole else check_number)(f"{name}[{pattern!r}]", value)
     if method == "LORA":
         _check_lora(chosen)
-
-
-def check_ranks(specification: Mapping[str, Any]) -> None:
-    """Check the ranks of AdaLoRA, which PEFT attaches as they are, and fails on in the training."""
-    if method_of(specification) != "ADALORA":
-        return
-    first, last = specification.get("init_r", 12), specification.get("target_r", 8)
-    check_whole("init_r", first)
-    check_whole("target_r", last)
-    if last >= first:
-        raise QweftError(
-            f"target_r ({last}) must be below init_r ({first}): AdaLoRA begins with init_r ranks a layer and keeps "
-            "target_r of them on average; lower target_r, or choose LORA, whose ranks stay"
-        )
 
 
 ALSO_CALLED = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}
@@ -138,9 +119,7 @@ DEFAULT_RATE = 5e-4
 def default_rate(specification: Mapping[str, Any]) -> tuple[float, str, float | None]:
     """Return the learning rate of an adapter for which none is given, its origin, and the base loss it was found at."""
     preset = specification.get("preset")
-    if preset in PRESETS:
-        defaults = {each.name: each.default for each in fields(QwthnFields)}
-        rate = learning_rate_hint({**defaults, **PRESETS[preset].fields, **specification})
-        if rate is not None:
-            return rate, f"that of the preset {preset}", RATES_LOSS
+    rate = learning_rate_hint(complete(specification)) if preset in PRESETS else None
+    if rate is not None:
+        return rate, f"that of the preset {preset}", RATES_LOSS
     return DEFAULT_RATE, "the default; qweft sweep finds a better one", None

@@ -21,10 +21,7 @@ def core_shapes(out_modes: Sequence[int], in_modes: Sequence[int], bond: int) ->
             f"got {list(out_modes)}, {list(in_modes)} and {bond}"
         )
     bonds = [1, *[bond] * (len(out_modes) - 1), 1]
-    return [
-        (left, out_mode, in_mode, right)
-        for left, out_mode, in_mode, right in zip(bonds, out_modes, in_modes, bonds[1:], strict=False)
-    ]
+    return list(zip(bonds, out_modes, in_modes, bonds[1:], strict=False))
 
 
 def left_multiply(matrix: torch.Tensor, cores: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -85,9 +82,6 @@ class Cores(nn.Module):
         self.count = len(shapes)
         for position, shape in enumerate(shapes):
             self.register_parameter(str(position), nn.Parameter(torch.zeros(shape)))
-
-    def __len__(self) -> int:
-        return self.count
 
     def __getitem__(self, position: int) -> torch.Tensor:
         core: torch.Tensor = getattr(self, str(range(self.count)[position]))

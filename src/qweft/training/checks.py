@@ -7,7 +7,7 @@ from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
 from qweft.files import check_can_be_written
 from qweft.method.names import RATED
-from qweft.method.specification import check_on_quantized, check_ranks, check_specification, method_of
+from qweft.method.specification import check_on_quantized, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model, has_tokenizer
 from qweft.schema import check_values
 from qweft.training.config import REPORTS, RunConfig, TrainingConfig
@@ -56,7 +56,6 @@ def check_settings(config: RunConfig) -> None:
     check_run(config)
     check_evaluation(config.evaluation, config.data)
     check_specification(config.adapter)
-    check_ranks(config.adapter)
     check_on_quantized(config.adapter, config.model.quantization)
     check_data_config(config.data)
     method = method_of(config.adapter)
