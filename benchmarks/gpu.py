@@ -39,7 +39,7 @@ SHARES = {"kernels": 3, "tests": 7, "circuit": 2, "step 135M": 3, "generation": 
 """Parts in their order, with shares of the time that is left when each of them starts."""
 NEEDS = """make gpu needs a CUDA device, and {why}: it would run the tests marked gpu, time training steps, \
 generation and circuits for at most ten minutes and write benchmarks/results/gpu.json; `make gpu-pack` packs what a \
-machine with a GPU, PyTorch and transformers lacks (the source, PEFT, pytest, wrapt) into less than 60 MiB."""
+machine with a GPU, PyTorch and transformers lacks (the source, PEFT, pytest) into less than 60 MiB."""
 
 
 class Program:

@@ -15,10 +15,10 @@ from scripts.dist import DIST, ROOT, tracked
 
 from qweft.environment import source_commit
 
-PACKAGES = ("pytest", "pluggy", "iniconfig", "pygments", "wrapt", "peft")
-"""pytest with what it needs (but packaging, which transformers has), wrapt, and PEFT if the machine's is too old."""
+PACKAGES = ("pytest", "pluggy", "iniconfig", "pygments", "peft")
+"""pytest with what it needs (but packaging, which transformers has), and PEFT if the machine's is too old."""
 COMPILED = {".so", ".pyd", ".dylib", ".pyc"}
-"""Endings of files that another Python cannot use; wrapt also works without its own."""
+"""Endings of files that another Python cannot use."""
 MOST = 60 * 2**20
 """Largest size in bytes."""
 FOLDER = "qweft-gpu"

@@ -137,7 +137,7 @@ import sys, time
 import numpy, torch, numba
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in "peft transformers safetensors pydantic yaml wrapt annotated_types".split():
+        if name.partition(".")[0] in "peft transformers safetensors pydantic yaml annotated_types".split():
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocked())
 start = time.process_time()

@@ -18,6 +18,7 @@ from torch import nn
 
 from qweft import QwthnConfig
 from qweft.adapter import QwthnLinear
+from tests.tensornet.test_mpo import dense_of
 
 BATCH = 5
 MODES = {16: (2, 2, 2, 2), 256: (4, 4, 4, 4), 576: (6, 6, 4, 4), 1024: (8, 8, 4, 4), 3584: (8, 8, 8, 7)}
@@ -110,7 +111,7 @@ def test_the_same_numbers_make_the_same_operator(size, width, bond):
         put(operator.cores, ported(matrices, MODES[into], MODES[out], bonds))
         x = torch.randn(BATCH, into, dtype=torch.float64, generator=generator)
         wanted = network(matrices, x, MODES[into], MODES[out], bonds)
-        torch.testing.assert_close(x @ operator.dense().t(), wanted, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(x @ dense_of(operator).t(), wanted, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("r", [4, 10])
@@ -210,7 +211,7 @@ def test_the_operators_gain_and_the_first_gradient_are_the_records(size, width, 
 
     x = torch.randn(64, size)
     gains = [
-        (x @ parts(layer_of(size, width, bond, r, seed=seed))[0].operator.dense().t()).square().mean().sqrt().item()
+        (x @ dense_of(parts(layer_of(size, width, bond, r, seed=seed))[0].operator).t()).square().mean().sqrt().item()
         for seed in range(draws)
     ]
     assert mean(gains) == pytest.approx(4.0, rel=0.25)  # sqrt(2) for each of four cores

@@ -2,7 +2,6 @@
 
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.utils import register_peft_method
-from wrapt import register_post_import_hook
 
 from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.find_bases import find_bases
@@ -10,7 +9,7 @@ from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import peft_load_adapter, transformers_load_adapter
 from qweft.adapter.model import QwthnModel
-from qweft.internals.peft import replace_peft_loading, replace_transformers_loading
+from qweft.internals.peft import replace_loading
 from qweft.method.presets import presets
 
 __all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]
@@ -25,10 +24,7 @@ def register() -> None:
     if peft_type() in PEFT_TYPE_TO_CONFIG_MAPPING:
         return
     register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
-    replace_peft_loading(peft_load_adapter)
-    register_post_import_hook(
-        lambda _: replace_transformers_loading(transformers_load_adapter), "transformers.integrations.peft"
-    )
+    replace_loading(peft_load_adapter, transformers_load_adapter)
 
 
 register()

@@ -37,8 +37,7 @@ def _adapter() -> dict[str, Any]:
     preset = {"enum": [*PRESETS], "description": f"A named configuration of QwthnConfig. {texts}."}
     peft_type = {"type": "string", "description": "A method of PEFT, LORA for one, with its own fields."}
     named = {"preset": preset, "peft_type": peft_type}
-    shared = common_fields()
-    own = {**{name: {} for name in shared or ()}, **_own_fields()}
+    own = {**{name: {} for name in common_fields()}, **_own_fields()}
     return {
         "type": "object",
         "properties": {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in named.items()},
@@ -46,7 +45,7 @@ def _adapter() -> dict[str, Any]:
         "if": {"properties": {"preset": {"type": "string"}}, "required": ["preset"]},
         "then": {
             "properties": {**own, "preset": preset, "peft_type": {"type": "null"}},
-            "additionalProperties": shared is None,
+            "additionalProperties": False,
         },
     }
 

@@ -202,7 +202,7 @@ def with_steps(specification: Mapping[str, Any], steps: int | None) -> dict[str,
 def check_comparable(specification: Mapping[str, Any]) -> None:
     """Check that a method shares a base model and is judged by its held-out loss."""
     name = method_of(specification)
-    is_prompt = "num_virtual_tokens" in (fields_of(name) or ())
+    is_prompt = "num_virtual_tokens" in fields_of(name)
     if reason := REFUSED.get(name, PROMPT if is_prompt else None):
         raise QweftError(f"{name} cannot be compared: {reason}; leave it out")
     start = specification.get("init_lora_weights")

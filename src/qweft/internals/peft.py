@@ -14,6 +14,7 @@ from typing import Any
 from peft import PeftModel, PeftType
 from peft.tuners.tuners_utils import _get_in_out_features
 from torch import nn
+from transformers.integrations.peft import PeftAdapterMixin
 
 HAS_ADAPTERS = "_hf_peft_config_loaded"
 """A model's flag that it has adapters. It is set before a load is tried, and no public function resets it."""
@@ -50,16 +51,10 @@ def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
     return into, out
 
 
-def replace_peft_loading(load_adapter: Make) -> None:
-    """Replace `load_adapter` of PEFT's models, which `from_pretrained` calls."""
-    wrap(PeftModel, "load_adapter", load_adapter)
-
-
-def replace_transformers_loading(load_adapter: Make) -> None:
-    """Replace `load_adapter` of transformers' models, which read adapters themselves in `from_pretrained`, too."""
-    from transformers.integrations.peft import PeftAdapterMixin  # only after transformers has imported it
-
-    wrap(PeftAdapterMixin, "load_adapter", load_adapter)
+def replace_loading(peft: Make, transformers: Make) -> None:
+    """Replace `load_adapter` of PEFT's and of transformers' models, which their `from_pretrained` calls."""
+    wrap(PeftModel, "load_adapter", peft)
+    wrap(PeftAdapterMixin, "load_adapter", transformers)
 
 
 def wrap(owner: type, name: str, make: Make) -> None:

@@ -5,37 +5,37 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 OWN = "QWTHN"
 
 
 def methods() -> tuple[str, ...]:
-    """Return the names of all methods, with our own; empty if PEFT's source does not tell."""
-    return tuple(sorted({*_config_names(), OWN})) if _config_names() else ()
+    """Return the names of all methods, with our own."""
+    return tuple(sorted(_config_names()))
 
 
-def config_name(method: str) -> str | None:
-    """Return the name of the config class that PEFT registers for a method; `None` if its source does not tell."""
-    return _config_names().get(method.upper())
+def config_name(method: str) -> str:
+    """Return the name of the config class that PEFT registers for a method."""
+    return _config_names()[method.upper()]
 
 
-def fields_of(method: str) -> tuple[str, ...] | None:
-    """Return the fields of a method's config, in order; `None` if PEFT's source does not tell."""
+def fields_of(method: str) -> tuple[str, ...]:
+    """Return the fields of a method's config, in order; none of our own."""
     return _fields(config_name(method))
 
 
-def common_fields() -> tuple[str, ...] | None:
-    """Return the fields that the configs of all methods have, in order; `None` if PEFT's source does not tell."""
+def common_fields() -> tuple[str, ...]:
+    """Return the fields that the configs of all methods have, in order."""
     return _fields("PeftConfig")
 
 
-def _fields(name: str | None) -> tuple[str, ...] | None:
-    """Return the fields of a dataclass, those of its base first."""
-    config = _configs().get(name or "")
+def _fields(name: str) -> tuple[str, ...]:
+    """Return the fields of a dataclass of PEFT, those of its base first."""
+    config = _configs().get(name)
     if config is None:
-        return None
-    bases = [base.id for base in config.bases if isinstance(base, ast.Name)]
-    named = [field for base in bases for field in _fields(base) or ()]
+        return ()
+    named = [field for base in config.bases for field in _fields(ast.unparse(base))]
     for each in config.body:
         if isinstance(each, ast.AnnAssign):
             text = ast.unparse(each)
@@ -47,7 +47,7 @@ def _fields(name: str | None) -> tuple[str, ...] | None:
 @cache
 def _config_names() -> dict[str, str]:
     """Return the config class of each method."""
-    names = {}
+    names = {OWN: "QwthnConfig"}
     for call in (node for tree in _trees("tuners/*/__init__.py") for node in ast.walk(tree)):
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "register_peft_method":
             given = {each.arg: ast.unparse(each.value) for each in call.keywords}
@@ -63,7 +63,5 @@ def _configs() -> dict[str, ast.ClassDef]:
 
 
 def _trees(pattern: str) -> Iterator[ast.Module]:
-    spec = find_spec("peft")
-    return (
-        ast.parse(path.read_bytes()) for path in Path(spec.origin if spec and spec.origin else "").parent.glob(pattern)
-    )
+    spec: Any = find_spec("peft")
+    return (ast.parse(path.read_bytes()) for path in Path(spec.origin).parent.glob(pattern))

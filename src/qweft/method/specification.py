@@ -77,24 +77,24 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
         raise QweftError(
             f"adapter {dict(specification)}: give either preset (qtha, qwthn, ...) or peft_type (LORA, VERA, ...)"
         )
-    own = (*(common_fields() or given), *OWN_FIELDS)
+    own = (*common_fields(), *OWN_FIELDS)
     if preset is not None:
         return with_preset(str(preset), given, own)
     name = str(method).upper()
     check_method(name, methods())
-    known = own if name == OWN else fields_of(name) or tuple(given)
+    known = own if name == OWN else fields_of(name)
     for key in given:
         if key not in known:
             meant = ALSO_CALLED.get(key)
             way = f"; it is called {meant!r}" if meant in known else closest(key, known)
-            raise QweftError(f"{config_name(name) or 'QwthnConfig'} has no field {key!r}{way}")
+            raise QweftError(f"{config_name(name)} has no field {key!r}{way}")
     return given
 
 
 def check_method(method: str, known: Collection[str]) -> None:
     """Check the name of one of PEFT's methods, in any case."""
     name = method.upper()
-    if known and name not in known:
+    if name not in known:
         raise QweftError(f"PEFT has no method {method!r}{closest(name, known)}; methods: {', '.join(known)}")
 
 

@@ -120,11 +120,6 @@ class MatrixProductOperator(nn.Module):
         padded = nn.functional.pad(matrix, (0, 0, 0, self.into.padding))
         return right_multiply(cores or list(self.cores), padded)[..., : self.out.size, :]
 
-    def dense(self) -> torch.Tensor:
-        """Return the matrix itself, (out, in)."""
-        identity = torch.eye(self.out.size, dtype=self.cores[0].dtype, device=self.cores[0].device)
-        return self.left_multiply(identity)
-
 
 @torch.no_grad()
 def recorded_start(operator: MatrixProductOperator) -> None:
