@@ -30,7 +30,6 @@ from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.tensornet.mpo import zero_last
 
 LAYERS = (0, 15, 29)
 MODULES = ("q_proj", "v_proj")
@@ -163,7 +162,7 @@ def scales(config: QwthnConfig, x: torch.Tensor, g: torch.Tensor, base: nn.Modul
         found["nearby_correlation"] = ((a * b).sum() / (a.norm() * b.norm())).item()
         if hasattr(core, "quantum_weight"):
             found["Qq_rms"] = rms(nn.functional.linear(q, core.quantum_weight))
-        zero_last(expand.operator)
+        nn.init.zeros_(expand.operator.cores[-1])
     # step 0: x and g are the whole model's
     with torch.no_grad():
         h = applied(core, mapped(compress, x)) * s

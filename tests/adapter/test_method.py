@@ -58,11 +58,6 @@ def test_a_weight_of_two_layers_is_not_merged_into(targets):
             merge()
     assert torch.equal(logits(model), wanted)
     base = tiny_llama()
-    base.lm_head.weight, base.config.tie_word_embeddings = base.model.embed_tokens.weight, True
-    model = get_peft_model(base, small("mpo", target_modules=["lm_head"], trainable_token_indices=[3]))
-    with pytest.raises(ValueError, match="lm_head is also trained by itself"):
-        model.merge_adapter()
-    base = tiny_llama()
     base.model.layers[1] = base.model.layers[0]  # one layer in two places, with one adapter
     model = get_peft_model(base, small("mpo", init_weights=False)).eval()
     wanted = logits(model)

@@ -219,14 +219,10 @@ class GatedFunctionCore(FunctionCore):
         size = read.square().mean(-1, keepdim=True).add(SMALLEST).sqrt()
         return read / size * self.function.input_scale
 
-    def factors(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        """Return 1 + Q q(t), (..., r)."""
+    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
         *prepared, q = angles
         values = self.function_values(c, *prepared)
-        return 1 + values @ q.to(values.dtype).mT
-
-    def features(self, c: torch.Tensor, *angles: torch.Tensor) -> torch.Tensor:
-        return self.factors(c, *angles) * c
+        return (1 + values @ q.to(values.dtype).mT) * c
 
 
 FORM_CLASSES: dict[str, type[FunctionCore]] = {

@@ -64,22 +64,12 @@ class GradientSketch:
 
     def directions(self) -> Directions:
         """Return V (d_in, r) and U (d_out, r), leading singular directions of G, and norms of G's columns and rows."""
-        # without G itself norms have a relative standard error of 1 / sqrt(4 k) for columns and 1 / sqrt(2 k) for rows
-        return tuple(map(Side, self._leading(), self._norms()))  # type: ignore[return-value]
-
-    def _norms(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self._whole is not None:
             g = self._whole.cpu()
-            return g.norm(dim=0), g.norm(dim=1)
-        return self._z.cpu().norm(dim=0) / len(self._z) ** 0.5, self._y.cpu().norm(dim=1) / self._y.shape[1] ** 0.5
-
-    def _leading(self) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._whole is not None:
-            g = self._whole.cpu()
-            if len(g) > g.shape[1]:
-                return _leading(g.T, self.r)
-            out, into = _leading(g, self.r)
-            return into, out
+            is_tall = len(g) > g.shape[1]
+            found = _leading(g.T if is_tall else g, self.r)
+            into, out = found if is_tall else reversed(found)
+            return Side(into, g.norm(dim=0)), Side(out, g.norm(dim=1))
         y, z, psi = (tensor.cpu() for tensor in (self._y, self._z, self._psi))
         frame = torch.linalg.qr(y).Q
         # least squares by normal equations: a random matrix with twice as many rows is well conditioned
@@ -87,17 +77,16 @@ class GradientSketch:
         inverse = torch.cholesky_solve(seen.T, torch.linalg.cholesky(seen.T @ seen))
         rest = inverse @ z  # (k, d_in), G = frame rest
         left, right = _leading(rest, self.r)
-        return right, frame @ left
+        # without G itself norms have a relative standard error of 1 / sqrt(4 k) for columns and 1 / sqrt(2 k) for rows
+        return Side(right, z.norm(dim=0) / len(z) ** 0.5), Side(frame @ left, y.norm(dim=1) / y.shape[1] ** 0.5)
 
     @property
-    def is_finite(self) -> bool:
-        """Whether the gradient was free of NaN and infinity."""
-        return bool(torch.isfinite(self.sums()[0]).all())
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether the gradient was zero."""
-        return not bool(self.sums()[0].any())
+    def fault(self) -> str:
+        """What is wrong with the gradient: "zero" or "not a number"; empty if it has directions."""
+        total = self.sums()[0]
+        if not bool(torch.isfinite(total).all()):
+            return "not a number"
+        return "" if bool(total.any()) else "zero"
 
 
 @cache
@@ -192,7 +181,7 @@ def _find(layer: Any, adapter_name: str, x: torch.Tensor, dy: torch.Tensor) -> N
     # several processes sum their gradients, so that all get the same directions
     for total in sketch.sums() if is_distributed() else ():
         torch.distributed.all_reduce(total)
-    if not sketch.is_finite or sketch.is_zero:
+    if sketch.fault:
         return
     layer.qwthn_found[adapter_name] = sketch.directions()
     warnings.warn(

@@ -104,11 +104,10 @@ def _of_gradients(
             "one, with labels, or choose basis 'weight'"
         )
     for name, sketch in sketches.items():
-        if not sketch.is_finite or sketch.is_zero:
-            what = "zero" if sketch.is_zero else "not a number"
+        if sketch.fault:
             raise QweftError(
-                f"the gradient of the loss at {name} is {what} on the batches given, so it has no directions; leave "
-                "the layer out of target_modules, or give other batches"
+                f"the gradient of the loss at {name} is {sketch.fault} on the batches given, so it has no directions; "
+                "leave the layer out of target_modules, or give other batches"
             )
     return {name: sketches.pop(name).directions() for name in list(sketches)}
 

@@ -1,7 +1,7 @@
 """Replaces an adapter's weights by another's while the model stays as it is, compiled or not."""
 
 import os
-from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from peft import PeftConfig, set_peft_model_state_dict
@@ -56,6 +56,6 @@ def hotswap_adapter(
         alpha_key = get_pattern_key(list(new.alpha_pattern), name)
         layer.set_alpha(adapter_name, new.alpha_pattern.get(alpha_key, new.alpha))
         layer.branch_of(adapter_name).set_limit(new.factor_limit)
-    taken = copy(old)  # other adapters and models may have been made with this very object
-    taken.alpha, taken.alpha_pattern, taken.factor_limit = new.alpha, new.alpha_pattern, new.factor_limit
-    present[adapter_name] = taken
+    # a copy, since other adapters and models may have been made with this very object
+    taken = {"alpha": new.alpha, "alpha_pattern": new.alpha_pattern, "factor_limit": new.factor_limit}
+    present[adapter_name] = replace(old, **taken)

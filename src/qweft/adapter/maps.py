@@ -17,7 +17,7 @@ from qweft.internals.torch import is_transformed
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig
 from qweft.tensornet import MatrixProductOperator
-from qweft.tensornet.mpo import recorded_start, scaled_start, small_start, zero_last
+from qweft.tensornet.mpo import recorded_start, scaled_start, small_start
 
 SMALLEST = 1e-7
 """Least divisor of a tensor's entries, in any floating-point type."""
@@ -109,7 +109,6 @@ class LinearMap(nn.Module):
         return self.contract_limited(alike(self.tensors()))
 
 
-@torch.no_grad()
 def reset_weight(weight: torch.Tensor, start: str, zero: bool, scale: float, a: float = 0) -> None:
     """Set a matrix to zero, to kaiming-uniform values, or scaled to entries of variance scale^2 / columns."""
     if zero:
@@ -183,7 +182,7 @@ class MpoMap(LinearMap):
             (small_start if start == "small" else recorded_start)(self.operator)
         reset_weight(self.weight, start, False, scale)
         if zero:
-            zero_last(self.operator)
+            nn.init.zeros_(self.operator.cores[-1])
 
 
 class Side(NamedTuple):
@@ -258,7 +257,6 @@ class FixedMap(LinearMap):
     def form(self) -> Hashable:
         return type(self), self.writes, self.size, self.bits  # the shape of packed directions does not determine them
 
-    @torch.no_grad()
     def reset(self, start: str, zero: bool, scale: float = 1.0) -> None:
         self.weight.zero_()
         self._is_found = False

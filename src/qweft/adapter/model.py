@@ -225,11 +225,6 @@ def check_mergeable(model: nn.Module, adapter_names: list[str] | None) -> None:
                 layer.get_delta_weight(each)  # raises
         weight = getattr(base, "weight", None)
         others = [place for module, place in owners.get(id(weight), {}).items() if module is not base]
-        if names and isinstance(base, AuxiliaryTrainingWrapper):
-            raise ValueError(
-                f"target module {name} is also trained by itself (trainable_token_indices or modules_to_save); do not "
-                "merge, or leave it out of one of the two"
-            )
         if names and others:
             raise ValueError(
                 f"target module {name} shares its weight with {others[0]}, so merging would change both; give it a "

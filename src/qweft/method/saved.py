@@ -27,13 +27,10 @@ def check_folder(adapter: Path) -> None:
     """Check that a folder holds an adapter."""
     for name in (CONFIG, WEIGHTS):
         if not (adapter / name).is_file():
-            raise QweftError(f"{adapter}: no {name} in it; {where_else(adapter)}")
-
-
-def where_else(folder: Path) -> str:
-    """Return the way out where a folder holds no adapter: the one below it, if it is that of a run."""
-    below = folder / "adapter"
-    return f"did you mean {below}?" if (below / CONFIG).is_file() else "give the folder that an adapter was saved to"
+            below = adapter / "adapter"  # of a run
+            is_below = (below / CONFIG).is_file()
+            way = f"did you mean {below}?" if is_below else "give the folder that an adapter was saved to"
+            raise QweftError(f"{adapter}: no {name} in it; {way}")
 
 
 def file_key(key: str) -> str:

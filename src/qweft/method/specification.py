@@ -37,8 +37,6 @@ def check_specification(specification: Mapping[str, Any]) -> None:
         _check_lora(chosen)
 
 
-ALSO_CALLED = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}
-"""What fields of PEFT's configs are called elsewhere."""
 ON_QUANTIZED = (
     "ADALORA", "BEFT", "BOFT", "C3A", "FOURIERFT", "GRALORA", "HIRA", "IA3", "LILY", "LN_TUNING", "LORA", "MISS", "OFT",
     "PVERA", "QWTHN", "RANDLORA", "ROAD", "SHIRA", "TRAINABLE_TOKENS", "VBLORA", "VERA", "WAVEFT",
@@ -85,9 +83,7 @@ def check_names(specification: Mapping[str, Any]) -> dict[str, Any]:
     known = own if name == OWN else fields_of(name)
     for key in given:
         if key not in known:
-            meant = ALSO_CALLED.get(key)
-            way = f"; it is called {meant!r}" if meant in known else closest(key, known)
-            raise QweftError(f"{config_name(name)} has no field {key!r}{way}")
+            raise QweftError(f"{config_name(name)} has no field {key!r}{closest(key, known)}")
     return given
 
 
@@ -99,8 +95,6 @@ def check_method(method: str, known: Collection[str]) -> None:
 
 
 def _check_lora(given: Mapping[str, Any]) -> None:
-    if "runtime_config" in given:
-        raise QweftError("runtime_config holds an object of PEFT's, which no config file can give; leave it out")
     check_whole("r", given.get("r", 8))
     check_number("lora_alpha", given.get("lora_alpha", 1))
     start = given.get("init_lora_weights")

@@ -121,7 +121,6 @@ class MatrixProductOperator(nn.Module):
         return right_multiply(cores or list(self.cores), padded)[..., : self.out.size, :]
 
 
-@torch.no_grad()
 def recorded_start(operator: MatrixProductOperator) -> None:
     """Draw core k with standard deviation sqrt(2 / (B_{k-1} i_k)), as on record.
 
@@ -132,7 +131,6 @@ def recorded_start(operator: MatrixProductOperator) -> None:
         nn.init.normal_(core, std=math.sqrt(2 / (left * i)))
 
 
-@torch.no_grad()
 def small_start(operator: MatrixProductOperator) -> None:
     """Draw core k with standard deviation sqrt(2 / (j_k i_k B_k)): Qweft's start until December 2026.
 
@@ -142,7 +140,6 @@ def small_start(operator: MatrixProductOperator) -> None:
         nn.init.kaiming_normal_(core)
 
 
-@torch.no_grad()
 def scaled_start(operator: MatrixProductOperator, variance: float, last: float | None = None) -> None:
     """Draw normal cores such that every entry of the contracted matrix has the given variance.
 
@@ -163,9 +160,3 @@ def scaled_start(operator: MatrixProductOperator, variance: float, last: float |
         deviations = [others] * (len(cores) - 1) + [last]
     for core, deviation in zip(cores, deviations, strict=True):
         nn.init.normal_(core, std=deviation)
-
-
-@torch.no_grad()
-def zero_last(operator: MatrixProductOperator) -> None:
-    """Zero the last core: the operator is then exactly zero, and only its last core has a gradient."""
-    nn.init.zeros_(operator.cores[-1])
