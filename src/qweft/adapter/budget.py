@@ -1,5 +1,6 @@
 """The config of a given number of trained parameters."""
 
+from bisect import bisect_right
 from collections import Counter
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -16,8 +17,8 @@ from qweft.method.fields import QwthnFields
 from qweft.text import shown
 
 Config = TypeVar("Config", bound=QwthnFields)
-HALVINGS = 40
-"""Halvings of the range of shares, until the last is finer than one output of any layer."""
+PARTS = 2**40
+"""Parts of the range of shares, finer than one output of any layer."""
 
 
 def largest_share(model: Any, numbers: int, config: Config) -> Config:
@@ -45,10 +46,5 @@ def largest_share(model: Any, numbers: int, config: Config) -> Config:
             f"a budget of {numbers:,} trained parameters is below the {least:,} that one output of each of the "
             f"{sizes.total()} layers takes; give more, or name fewer layers by target_modules"
         )
-    if numbers >= beside + count(config.share):
-        return config
-    low, high = 0.0, config.share
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if beside + count(middle) <= numbers else (low, middle)
-    return replace(config, share=low)
+    parts = bisect_right(range(1, PARTS + 1), numbers - beside, key=lambda part: count(config.share * part / PARTS))
+    return replace(config, share=config.share * parts / PARTS)

@@ -29,9 +29,8 @@ class Function:
     """
 
     name: ClassVar[str]
-    words: ClassVar[str]  # description for the model card
     called: ClassVar[str] = "{}"  # a control in a sentence of a comparison, its method's name for {}
-    report: ClassVar[str] = ""  # description of a control for the notes of a report
+    report: ClassVar[str] = ""  # description of a control for reports and model cards
     fixed_tensors: ClassVar[tuple[str, ...]] = ()  # names of tensors in `fixed`
     trained: Shapes  # names and shapes of trained tensors
     fixed: Shapes  # names and shapes of tensors that are saved with the adapter but not trained
@@ -91,7 +90,6 @@ class CircuitFunction(Function):
     """
 
     name = "quantum"
-    words = "the circuit of the method"
     circuit: Circuit
 
     def __init__(self, ansatz: Circuit) -> None:
@@ -122,7 +120,6 @@ class FrozenCircuit(CircuitFunction):
     """The circuit with random angles that are saved but not trained: shows whether training the angles matters."""
 
     name = "frozen"
-    words = "the circuit of the method with random angles that were not trained"
     called = "{} (its circuit, angles not trained)"
     report = "the same circuit with its angles left as they were drawn, untrained"
     fixed_tensors = ("angles",)
@@ -136,7 +133,6 @@ class ProductCircuit(CircuitFunction):
     """The circuit without its CRZ gates: q_i = cos(U c_i + sum of the angles on qubit i), without entanglement."""
 
     name = "product"
-    words = "the circuit of the method without its CRZ gates"
     called = "{} (its circuit without entanglement)"
     report = "the same circuit without its CRZ gates, so without entanglement"
 
@@ -161,7 +157,6 @@ class Perceptron(Function):
     name = "mlp"
     called = "its classical twin {}"
     report = "a small neural network (linear maps with SiLU between them), as near to the circuit in size as it can be"
-    words = "a perceptron of two or more linear layers with SiLU between them"
 
     def __init__(self, ansatz: Circuit) -> None:
         super().__init__(ansatz)
@@ -206,7 +201,6 @@ class FourierSeries(Function):
     """
 
     name = "fourier"
-    words = "a sum of products of trigonometric polynomials with the frequencies of the circuit"
     called = "its classical twin {}"
     report = (
         "products of sums of sines and cosines of the circuit's inputs with trained coefficients: a classical function "
@@ -251,7 +245,6 @@ class Bias(Function):
     """t(c) = b, trained (r,), for every token; start: b = cos(phase), the circuit at c = 0 without its CRZ gates."""
 
     name = "bias"
-    words = "numbers that do not depend on the token"
     called = "{} (a constant in place of its circuit)"
     report = "trained numbers that are the same for every token: what is left of a circuit that ignores its input"
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,12 +23,6 @@ from qweft.adapter.maps import DIRECTIONS
 from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.saved import file_key
-
-
-def _name_rows(_module: nn.Module, args: Any, kwargs: Any, adapter_names: list[str]) -> tuple[Any, Any]:
-    """Forward pre-hook that passes a layer the adapter of each row of a mixed batch."""
-    kwargs["adapter_names"] = adapter_names
-    return args, kwargs
 
 
 class QwthnModel(BaseTuner):
@@ -133,8 +126,12 @@ class QwthnModel(BaseTuner):
         for layer in self.modules():
             if not isinstance(layer, QwthnLinear | AuxiliaryTrainingWrapper):
                 continue
-            hook = partial(_name_rows, adapter_names=list(names) if layer in unrepeated else rows)
-            handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+            given = {"adapter_names": list(names) if layer in unrepeated else rows}
+
+            def name_rows(_: Any, args: Any, kwargs: Any, given: Any = given) -> tuple[Any, Any]:
+                return args, kwargs | given
+
+            handles.append(layer.register_forward_pre_hook(name_rows, with_kwargs=True))
         try:
             yield
         finally:

@@ -52,7 +52,7 @@ def method_section(config: QwthnFields, shapes: Mapping[str, tuple[int, ...]]) -
             counts[part] += math.prod(shape)
     circuit = ""
     if function in TWINS:
-        circuit = f" t stands in the place of the method's circuit, as a control: {of_core.words}."
+        circuit = f" t stands in the place of the method's circuit, as a control: {of_core.report}."
     elif function:
         circuit = f" q is what a simulated circuit of {at.ansatz.qubits} qubits measures, exactly."
     method = METHOD if function or "mpo" in (config.compress, config.expand) else ""

@@ -72,19 +72,16 @@ def read_saved(folder: Path) -> dict[str, Any]:
     for name, what in OUTSIDE.items():
         if saved.get(name) not in (None, "", {}, "mirror"):
             raise QweftError(f"{path}: {name} names {what}; remove it from the file, or load it with PEFT")
-    try:
-        check_drawn_start(saved.get("init_lora_weights"))
-    except QweftError as error:
-        raise QweftError(f"{path}: {error}") from error
     for name in ("base_model_name_or_path", "revision"):
         value = saved.get(name)
         if value is not None and not isinstance(value, str):
             raise QweftError(f"{path}: {name} must be a text, got {str(value)[:80]}; name the base model there")
-    if method == OWN:
-        try:
+    try:
+        check_drawn_start(saved.get("init_lora_weights"))
+        if method == OWN:
             QwthnFields(**{name: saved[name] for name in OWN_FIELDS if name in saved})
-        except QweftError as error:
-            raise QweftError(f"{path}: {error}") from error
-        except (TypeError, ValueError, AttributeError):
-            pass  # PEFT, which gets the same values, says what is wrong
+    except QweftError as error:
+        raise QweftError(f"{path}: {error}") from error
+    except (TypeError, ValueError, AttributeError):
+        pass  # PEFT, which gets the same values, says what is wrong
     return saved
