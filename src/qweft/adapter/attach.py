@@ -84,11 +84,10 @@ def attach(model: nn.Module, config: PeftConfig) -> Any:
     check_targets(model, config)
     try:
         with quiet_peft():
-            adapted = get_peft_model(model, config)
+            return get_peft_model(model, config)
     except REFUSALS as error:
         way = f"; its linear layers are {', '.join(linear_names(model))}" if "target_modules" in str(error) else ""
         raise QweftError(f"the adapter cannot be put on this model: {error}{way}") from error
-    return adapted
 
 
 def base_of(model: Any) -> Any:

@@ -42,8 +42,8 @@ def hotswap_adapter(
     """
     present = getattr(model, "peft_config", {})
     if not isinstance(present.get(adapter_name), QwthnConfig):
-        known = ", ".join(name for name, config in present.items() if isinstance(config, QwthnConfig)) or "none"
-        raise QweftError(f"the model has no QWTHN adapter {adapter_name!r} to replace; it has: {known}")
+        known = ", ".join(present) or "none"
+        raise QweftError(f"the model has no QWTHN adapter {adapter_name!r} to replace; its adapters: {known}")
     old: QwthnConfig = present[adapter_name]
     path = find_weights(folder, **hub)
     new: Any = PeftConfig.from_pretrained(str(folder), **hub)

@@ -29,7 +29,7 @@ LEAST_FOR_OUTPUTS = 8
 """Directions that the sketch computes to choose outputs: it then estimates the lengths of rows to within 13%."""
 
 
-def alike(tensors: Sequence[torch.Tensor], least: torch.dtype = torch.bfloat16) -> list[torch.Tensor]:
+def alike(tensors: Sequence[torch.Tensor], least: torch.dtype) -> list[torch.Tensor]:
     """Convert tensors to one dtype, the most precise of them but at least `least`; packed directions stay."""
     kinds = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
     kind = reduce(torch.promote_types, kinds) if kinds else least
@@ -105,8 +105,8 @@ class LinearMap(nn.Module):
         """Give a fixed map random directions, for a branch that must not be zero; trained maps are already random."""
 
     def matrix(self) -> torch.Tensor:
-        """Return the dense matrix (out, in), differentiable in the parameters."""
-        return self.contract_limited(alike(self.tensors()))
+        """Return the dense matrix (out, in) in float32 or better, differentiable in the parameters."""
+        return self.contract_limited(alike(self.tensors(), torch.float32))
 
 
 def reset_weight(weight: torch.Tensor, start: str, zero: bool, scale: float, a: float = 0) -> None:
@@ -250,9 +250,6 @@ class FixedMap(LinearMap):
     def randomise(self) -> None:
         directions = torch.linalg.qr(torch.randn(self.size, self.count, dtype=torch.float32)).Q
         self.set(Side(directions, torch.ones(self.size)))
-
-    def matrix(self) -> torch.Tensor:
-        return self.contract_limited(alike(self.tensors(), torch.float32))
 
     def form(self) -> Hashable:
         return type(self), self.writes, self.size, self.bits  # the shape of packed directions does not determine them

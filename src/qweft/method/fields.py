@@ -125,7 +125,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
     for name, allowed in CHOICES.items():
         value = values[name]
         if type(value) not in map(type, allowed) or value not in allowed:
-            known = [str(each).lower() if isinstance(each, bool) else str(each) for each in allowed]
+            known = [str(each) for each in allowed]
             near = closest(str(value)[:80], known)
             raise QweftError(f"{name} must be one of {', '.join(known)}, got {shown(value)}{near}")
     for name, most in WHOLE.items():

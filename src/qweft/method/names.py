@@ -66,11 +66,7 @@ uploads.
 WITHOUT_FUNCTION = {"identity": "h = c", "linear": "h = K c"}
 
 
-def _name(function: str, form: str) -> str:
-    return f"{function}_{form}" if form else function
-
-
-CORES = (*WITHOUT_FUNCTION, *(_name(function, form) for function in FUNCTIONS for form in FORMS))
+CORES = (*WITHOUT_FUNCTION, *(f"{name}_{form}" if form else name for name in FUNCTIONS for form in FORMS))
 """Names of the cores: "quantum_linear" is the function "quantum" in the form "linear", h = Q q(c) + K c."""
 
 

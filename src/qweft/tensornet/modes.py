@@ -64,11 +64,6 @@ def _factorisations(size: int, parts: int, largest: int) -> Iterator[tuple[int, 
                 yield (factor, *rest)
 
 
-def _best(size: int) -> tuple[int, ...]:
-    """Return the factorisation with the smallest sum, which estimates the parameters at a fixed bond and other side."""
-    return min(_factorisations(size, CORES, size), key=lambda modes: (sum(modes), modes))
-
-
 @lru_cache(maxsize=1024)
 def choose_modes(size: int, given: Sequence[int] | None = None) -> Modes:
     """Return the modes of a size: the given ones, the recorded ones, or those by rule.
@@ -88,7 +83,8 @@ def choose_modes(size: int, given: Sequence[int] | None = None) -> Modes:
         return Modes(size, RECORDED[size])
     padded = size
     while True:
-        modes = _best(padded)
+        # the smallest sum, which estimates the parameters at a fixed bond and other side
+        modes = min(_factorisations(padded, CORES, padded), key=lambda modes: (sum(modes), modes))
         if sum(modes) <= TOLERATED * CORES * padded ** (1 / CORES):
             return Modes(size, modes)
         padded += 1
