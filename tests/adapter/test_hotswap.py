@@ -66,7 +66,7 @@ def test_a_compiled_model_is_not_compiled_again(tmp_path, wrapped):
         ("qtha", {"reupload": False}, "reupload is False there and True here"),
         ("qtha", {"rank_pattern": {"v_proj": 2}}, "size mismatch"),
         ("qtha", {"target_modules": ["q_proj"]}, "missing"),
-        ("qtha", {"modules_to_save": ["lm_head"]}, "modules_to_save is"),
+        ("qtha", {"modules_to_save": ["lm_head"]}, "heads is"),
     ],
 )
 def test_another_structure_is_refused_and_nothing_changes(tmp_path, preset, changes, message):

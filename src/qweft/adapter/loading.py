@@ -81,12 +81,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise unreadable(path, error) from error
 
 
-def check_same_structure(new: PeftConfig, old: QwthnConfig, left_out: Iterable[str] = ("basis",)) -> None:
+def check_same_structure(new: PeftConfig, old: QwthnConfig, left_out: Iterable[str] = ("basis", "heads")) -> None:
     """Compare the config of an adapter with that of the adapter whose place its tensors take."""
     if not isinstance(new, QwthnConfig):
         raise QweftError(f"an adapter of type {new.peft_type} cannot take the place of a QWTHN adapter")
-    there, here = ({**asdict(each.resolved()), "modules_to_save": each.modules_to_save} for each in (new, old))
-    for name in here.keys() - set(left_out):
+    there, here = ({**asdict(each.resolved()), "heads": set(each.modules_to_save or ())} for each in (new, old))
+    for name in sorted(here.keys() - set(left_out)):
         if there[name] != here[name]:
             raise QweftError(
                 f"this adapter cannot take the place of the one on the model: {name} is {there[name]!r} there and "
