@@ -176,7 +176,7 @@ def peft_load_adapter(original: Any) -> Any:
                 check_not_merged((m for m in self.modules() if isinstance(m, BaseTunerLayer)), adapter_name)
                 check_same_structure(PeftConfig.from_pretrained(str(model_id), **hub), present)
             if is_compiled(self.get_base_model()):  # PEFT looks for modules_to_save by their names in the model
-                kwargs.setdefault("key_mapping", {"^": COMPILED})
+                kwargs["key_mapping"] = kwargs.get("key_mapping") or {"^": COMPILED}
         return original(self, model_id, adapter_name, *args, **kwargs)
 
     return load_adapter
