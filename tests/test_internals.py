@@ -30,6 +30,7 @@ INTERNALS = {
         "_hashable_values_": 1,
         "PeftType.*": 1,
         "PeftModel.load_adapter": 1,
+        "PeftModel.save_pretrained": 1,
         "PeftAdapterMixin.load_adapter": 1,
         "_hf_peft_config_loaded": 1,
     },

@@ -12,6 +12,7 @@ from peft import (
     PeftConfig,
     PeftModel,
     get_peft_model,
+    get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
 from safetensors.torch import load_file, save_file
@@ -285,3 +286,20 @@ def test_embeddings_and_tokens_load_under_any_name_after_a_change_of_the_vocabul
     for name in ("mine", "default", "b"):
         again = PeftModel.from_pretrained(base(), tmp_path / "mine", adapter_name=name)
         torch.testing.assert_close(again.eval()(tokens).logits, wanted)
+
+
+def test_a_requested_pickle_has_safetensors_beside_it(tmp_path):
+    model = trained(get_peft_model(tiny_llama(), small("qtha")))
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    assert (tmp_path / "adapter_model.bin").is_file()
+    torch.testing.assert_close(logits(PeftModel.from_pretrained(tiny_llama(), tmp_path)), logits(model))
+
+
+def test_trained_biases_in_a_file_replace_those_of_a_model_and_are_told():
+    base = tiny_llama(attention_bias=True)
+    model = trained(get_peft_model(base, small("qtha", bias="all")))
+    state = {key: each for key, each in get_peft_model_state_dict(model).items() if "qwthn_" in key or "bias" in key}
+    again = get_peft_model(tiny_llama(attention_bias=True), small("qtha"))
+    with pytest.warns(UserWarning, match="biases of the base model"):
+        set_peft_model_state_dict(again, state)
+    torch.testing.assert_close(logits(again), logits(model))

@@ -7,9 +7,9 @@ from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.adapter.find_bases import find_bases
 from qweft.adapter.hotswap import hotswap_adapter
 from qweft.adapter.layer import QwthnLinear
-from qweft.adapter.loading import peft_load_adapter, transformers_load_adapter
+from qweft.adapter.loading import peft_load_adapter, peft_save_pretrained, transformers_load_adapter
 from qweft.adapter.model import QwthnModel
-from qweft.internals.peft import replace_loading
+from qweft.internals.peft import replace_functions
 from qweft.method.presets import presets
 
 __all__ = ["QwthnConfig", "QwthnLinear", "QwthnModel", "find_bases", "hotswap_adapter", "presets"]
@@ -24,7 +24,7 @@ def register() -> None:
     if peft_type() in PEFT_TYPE_TO_CONFIG_MAPPING:
         return
     register_peft_method(name="qwthn", config_cls=QwthnConfig, model_cls=QwthnModel, prefix="qwthn_")
-    replace_loading(peft_load_adapter, transformers_load_adapter)
+    replace_functions(peft_load_adapter, peft_save_pretrained, transformers_load_adapter)
 
 
 register()

@@ -28,7 +28,7 @@ from qweft.errors import QweftError
 from qweft.internals.keys import COMPILED, is_compiled
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.saved import file_key, read_saved, shapes_in, unreadable
-from qweft.text import cut
+from qweft.text import cut, some
 
 HUB_ARGUMENTS = tuple(
     name for name in inspect.signature(hf_hub_download).parameters if name not in ("repo_id", "filename")
@@ -101,7 +101,7 @@ def check_not_merged(layers: Iterable[BaseTunerLayer], adapter_name: str) -> Non
 
 
 def check_tensors(model: Any, adapter_name: str, given: Mapping[str, torch.Tensor]) -> None:
-    """Compare tensors by their keys in a file with those that the adapter needs; there may also be embeddings."""
+    """Compare tensors by their keys in a file with those of the adapter; it may hold embeddings and biases, too."""
     own = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
     wanted = {head_key(file_key(key)): tensor for key, tensor in own.items()}
     embeddings = set()
@@ -110,8 +110,9 @@ def check_tensors(model: Any, adapter_name: str, given: Mapping[str, torch.Tenso
             embeddings.add(getattr(model, get)())
     places = tuple(f"{file_key(path)}." for path, module in model.named_modules() if module in embeddings)
     missing, others = sorted(wanted.keys() - given.keys()), given.keys() - wanted.keys()
-    present = {file_key(key) for key in model.state_dict() if file_key(key).startswith(places)}
-    replaced = sorted(key for key in others & present if given[key].is_floating_point())  # saved after a resize
+    present = {key for key in map(file_key, model.state_dict()) if key.startswith(places) or key.endswith(".bias")}
+    # PEFT saves embeddings after a resize of the vocabulary, and biases that were trained
+    replaced = sorted(key for key in others & present if given[key].is_floating_point())
     unknown = sorted(others - set(replaced))
     wrong = [f"{len(missing)} tensors are missing (first: {missing[0]})"] if missing else []
     wrong += [f"{len(unknown)} are not known (first: {unknown[0][:200]})"] if unknown else []
@@ -137,8 +138,8 @@ def check_tensors(model: Any, adapter_name: str, given: Mapping[str, torch.Tenso
             )
     if replaced:
         warnings.warn(
-            f"the file of adapter {adapter_name!r} holds embeddings of the base model ({', '.join(replaced)}), as PEFT "
-            "saves them after a change of the vocabulary; they replace those of this model, for every adapter",
+            f"the file of adapter {adapter_name!r} holds embeddings or biases of the base model ({some(replaced)}); "
+            "they replace those of this model, for every adapter",
             stacklevel=2,
         )
 
@@ -180,6 +181,17 @@ def peft_load_adapter(original: Any) -> Any:
         return original(self, model_id, adapter_name, *args, **kwargs)
 
     return load_adapter
+
+
+def peft_save_pretrained(original: Any) -> Any:
+    """Return PEFT's `save_pretrained`, which with a pickle also saves the safetensors that loading reads."""
+
+    def save_pretrained(self: Any, save_directory: Any, safe_serialization: bool = True, *args: Any, **kw: Any) -> None:
+        if not safe_serialization and any(isinstance(each, QwthnConfig) for each in self.peft_config.values()):
+            original(self, save_directory, True, *args, **kw)
+        original(self, save_directory, safe_serialization, *args, **kw)
+
+    return save_pretrained
 
 
 def transformers_load_adapter(original: Any) -> Any:

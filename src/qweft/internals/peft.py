@@ -2,9 +2,9 @@
 
 PEFT's `BaseTuner` also has hooks with underscores that subclasses must override; they are in `adapter/model.py`.
 
-Two functions are replaced in memory: PEFT and transformers have no hook before a pickle is opened or before weights of
-the base model are overwritten. Adapters of other methods go the original's way. Checked with PEFT 0.21.2 and
-transformers 5.23.
+Three functions are replaced in memory: PEFT and transformers have no hook before a pickle is written or opened, or
+before weights of the base model are overwritten. Adapters of other methods go the original's way. Checked with PEFT
+0.21.2 and transformers 5.23.
 """
 
 from collections.abc import Callable
@@ -51,10 +51,11 @@ def sizes_of(layer: nn.Module) -> tuple[int | None, int | None]:
     return into, out
 
 
-def replace_loading(peft: Make, transformers: Make) -> None:
-    """Replace `load_adapter` of PEFT's and of transformers' models, which their `from_pretrained` calls."""
-    wrap(PeftModel, "load_adapter", peft)
-    wrap(PeftAdapterMixin, "load_adapter", transformers)
+def replace_functions(peft_load: Make, peft_save: Make, transformers_load: Make) -> None:
+    """Replace `load_adapter` of PEFT's and transformers' models, and `save_pretrained` of PEFT's."""
+    wrap(PeftModel, "load_adapter", peft_load)
+    wrap(PeftModel, "save_pretrained", peft_save)
+    wrap(PeftAdapterMixin, "load_adapter", transformers_load)
 
 
 def wrap(owner: type, name: str, make: Make) -> None:
