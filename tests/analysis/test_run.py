@@ -77,7 +77,7 @@ def test_circuits_are_replaced_where_that_is_asked(trained, capsys):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"rows": 0}, "rows: expected"),
+        ({"rows": 0}, "rows: should be"),
         ({"data": {"validation_rows": 0}}, "validation_rows"),
         ({"output": "."}, "is a folder"),
     ],

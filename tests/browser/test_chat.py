@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from qweft import QwthnConfig
-from qweft.serve.app import Seeded
+from qweft.serve.models import Drawn
 from tests.browser.browser import CONTRASTS, OVERFLOWING
 from tests.serve.conftest import TARGETS, save_adapter, save_talkative_model
 from tests.serve.pages import served_page
@@ -83,8 +83,8 @@ def numbers(page):
 
 def test_values_come_while_the_answer_does_and_stop_ends_it(visit, monkeypatch):
     may = threading.Semaphore(0)
-    is_over = Seeded._is_over
-    monkeypatch.setattr(Seeded, "_is_over", lambda *args, **more: (may.acquire(timeout=30), is_over(*args, **more))[1])
+    draw = Drawn.__call__
+    monkeypatch.setattr(Drawn, "__call__", lambda *given: (may.acquire(timeout=30), draw(*given))[1])
     page = visit()
     page.fill("#line", "How many?")
     page.press("#line", "Enter")
@@ -123,7 +123,7 @@ def test_errors_a_reload_and_a_new_beginning(visit):
     page.press("#line", "Escape")
     with page.expect_response("**/v1/chat/completions"):
         ask(page, "And now?")
-    assert "temperature: expected" in page.get_by_role("alert").last.text_content()
+    assert "temperature: should be" in page.get_by_role("alert").last.text_content()
     page.reload()
     page.wait_for_selector(".turn")
     assert page.locator(".question").all_text_contents() == ["How many?"]

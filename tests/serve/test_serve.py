@@ -146,6 +146,7 @@ def refused(address, path="/v1/chat/completions", **body):
             "chat_template_kwargs",
         ),
         ({"generation_config": json.dumps({"num_beams": 20000})}, "generation_config"),
+        ({"temperature": -1}, "temperature: should be greater than or equal to 0, got -1"),
         ({"n": 2}, "is not taken here; leave it out"),
         ({"logprobs": True}, "is not taken here; leave it out"),
         ({"response_format": {"type": "json_object"}}, "is not taken here; leave it out"),

@@ -125,8 +125,8 @@ def _evaluate(call: "Call") -> None:
     if "device" in options:
         _measure(call, folder, options, sections)
         return
-    if options:
-        option = next(iter(options)).replace("_", "-")
+    if of_device := [*options, *({"yes"} & {*call.flags})]:
+        option = of_device[0].replace("_", "-")
         raise QweftError(f"--{option} is about circuits measured on a device; name one with --device (qweft devices)")
     from qweft.evaluation.checks import preview_evaluation
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 from inspect import signature
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
+from annotated_types import Ge, Gt, Le, Lt
 from fastapi import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
@@ -28,11 +29,20 @@ from transformers.cli.serving.utils import GenerateManager, GenerationState, get
 from qweft.errors import QweftError
 from qweft.internals.providers import ignored_settings
 from qweft.models.config import ModelConfig
+from qweft.schema import Count, Reader
 from qweft.serve.checks import BASE
 from qweft.serve.config import PageConfig, ServeConfig
 from qweft.serve.models import Drawn, Voices, open_voices
 from qweft.serve.page import add_page
 
+NUMBERS = {
+    "temperature": Annotated[float, Ge(0), Le(100)],
+    "top_p": Annotated[float, Ge(0), Le(1)],
+    "frequency_penalty": Annotated[float, Gt(-1), Le(2)],
+    "seed": Annotated[int, Ge(0), Lt(2**63)],
+    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), Count),
+}
+"""Types of settings that are numbers."""
 USUAL = 1024
 """Most tokens of an answer for which a client asks no number, as transformers' server has it."""
 COLDEST = 1e-3
@@ -67,6 +77,8 @@ class Checked:
             if name not in body or body[name] == []:
                 raise HTTPException(422, f"the request has no {name}; give one")
         super()._validate_request(body)  # type: ignore[misc]
+        for name in NUMBERS.keys() & body.keys():
+            Reader(None, "the request").check(NUMBERS[name], body[name], name)
         if body.get("tool_choice") == "none":
             body.pop("tools", None)
             del body["tool_choice"]
