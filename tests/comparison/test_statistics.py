@@ -165,10 +165,10 @@ def test_the_errors_are_those_of_two_way_random_effects():
     sums, freedom = squares(losses, others)
     means = sums / freedom
     total = means[0] + means[1] - means[2]
-    assert found.both[0] == pytest.approx(math.sqrt(total / 200), rel=1e-9)
-    assert found.both[1] == pytest.approx(total**2 / (means**2 / freedom).sum(), rel=1e-9)
-    assert found.seeds == pytest.approx((math.sqrt(means[0] / 200), 4), rel=1e-9)
-    assert found.rows == pytest.approx((math.sqrt(means[1] / 200), 39), rel=1e-9)
+    assert found.parts[2][0] == pytest.approx(math.sqrt(total / 200), rel=1e-9)
+    assert found.parts[2][1] == pytest.approx(total**2 / (means**2 / freedom).sum(), rel=1e-9)
+    assert found.parts[0] == pytest.approx((math.sqrt(means[0] / 200), 4), rel=1e-9)
+    assert found.parts[1] == pytest.approx((math.sqrt(means[1] / 200), 39), rel=1e-9)
 
 
 def test_rows_alone_are_the_jackknife_of_the_ratio():
@@ -206,9 +206,9 @@ def test_a_negative_part_never_narrows_an_interval(by_seed):
         d = coverage.relative(losses, others)
         found = errors_of(d, losses, others)
         half = found.interval(0.0)[1]
-        for error, freedom in (found.seeds, found.rows):
+        for error, freedom in found.parts[:2]:
             assert half >= stats.t.ppf(0.975, freedom) * error * (1 - 1e-9)
-        clipped += found.both is None
+        clipped += len(found.parts) == 2
     assert clipped > 10
 
 

@@ -1,15 +1,15 @@
 """The first sentences of a comparison: which adapter, by how much, and how sure."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qweft.comparison.halving import Rung
 from qweft.comparison.results import BASE
-from qweft.comparison.statistics import SEEDS_NEEDED, Pairing
+from qweft.comparison.statistics import Pairing
 from qweft.comparison.summary import Summary, paired
 from qweft.comparison.verdicts import best_of, findings
-from qweft.comparison.wording import called, effect_said, lower_by, size, text_of
+from qweft.comparison.wording import called, limit_said, lower_by, text_of
 from qweft.method.shipping import SAID, ships
 from qweft.text import listed, many
 
@@ -37,8 +37,7 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
     """Return the method with the lowest loss, how it stands against each other one, and whether the circuits help."""
     name = best_of(summary)
     if name is None:
-        trained = any(entry.kind != "base" for entry in summary.values())
-        return "Every method diverged at one seed or more." if trained else "No method has a held-out loss yet."
+        return "No method has a held-out loss at each of its seeds."
     best = summary[name]
     lines = [
         f"{called(best)} has the lowest held-out loss after {many(best.steps, 'step')}: {best.eval_loss:.3f}, "
@@ -50,10 +49,7 @@ def conclusion(summary: Mapping[str, Summary]) -> str:
 
 
 def recommend(
-    summary: Mapping[str, Summary],
-    rungs: Sequence[Rung] = (),
-    untried: Sequence[str] = (),
-    at_end: Collection[str] = (),
+    summary: Mapping[str, Summary], rungs: Sequence[Rung] = (), untried: Sequence[str] = ()
 ) -> Recommendation | None:
     """Return which method to use, by pairs fixed before the test rows were read; `None` if every method diverged."""
     best = best_of(summary)
@@ -63,17 +59,10 @@ def recommend(
     leader = summary[best] if reference is None or reference.eval_loss is None else reference
     pairs = _pairs(leader, summary)
     chosen, why = _choice(leader, summary, pairs)
-    directions = {pairing.direction for pairing in pairs.values()}
     lines = [f"Use {called(chosen)}: {why}."]
-    if "higher" not in directions:
-        open_ones = [leader, *(summary[name] for name, each in pairs.items() if each.direction != "lower")]
-        least = min(open_ones, key=lambda entry: entry.trainable_parameters)
-        if "not decided" in directions and least.trainable_parameters < chosen.trainable_parameters:
-            lines.append(f"{least.method} comes {size(least, chosen)}.")
-        if directions & {"equivalent", "not decided"}:
-            lines += _standings(leader, pairs)
-    else:
-        lines = [f"{lines[0][:-1]}, {'which led on the validation rows' if rungs else 'the reference'}."]
+    directions = {pairing.direction for pairing in pairs.values()}
+    if "higher" not in directions and directions != {"lower"}:
+        lines += _standings(leader, pairs)
     lines.append(_kept(chosen, summary))
     if rungs:
         lines.append("The order of the methods may change in a longer training.")
@@ -81,8 +70,6 @@ def recommend(
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     if stopped:
         lines.append(f"Stopped early, on the validation rows: {listed([each.said for each in stopped])}.")
-    if doubted := [each.method for each in stopped if each.method in at_end]:
-        lines.append(f"The best rate tried was an end of the range for {listed(doubted)}: a better one may lie beyond.")
     if untried:
         lines.append(f"The budget left out {listed(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(lines))
@@ -96,36 +83,31 @@ def _pairs(leader: Summary, summary: Mapping[str, Summary]) -> dict[str, Pairing
 
 def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, str]:
     """Return the method to use, and why: a better one, else the lowest undecided, else the smallest equivalent."""
+    behind = {name: pairing.mean or 0.0 for name, pairing in pairs.items()} | {leader.method: 0.0}
 
-    def above(entry: Summary, other: Summary) -> float:
-        return 0.0 if entry is other else paired(entry, other).mean or 0.0
+    def lowest(entries: Sequence[Summary]) -> Summary:
+        return max(entries, key=lambda entry: behind[entry.method])  # by how much the leader's loss is higher
 
-    def stays(entry: Summary) -> bool:
-        return ships(entry.adapter or {}) == "python"
-
-    ahead = {leader.method: 0.0, **{name: pairing.mean or 0.0 for name, pairing in pairs.items()}}
     better, equal, left = (
         [summary[name] for name, pairing in pairs.items() if pairing.direction == direction]
         for direction in ("higher", "equivalent", "not decided")
     )
     if better:
-        chosen = max(better, key=lambda entry: ahead[entry.method])
+        chosen = lowest(better)
         return chosen, f"{lower_by(paired(chosen, leader))} than {leader.method}"
     if left:
-        chosen = max([leader, *left], key=lambda entry: ahead[entry.method])
-        lower = [e for e in equal if above(e, chosen) < 0 and e.trainable_parameters <= chosen.trainable_parameters]
-        if lower:
-            return max(lower, key=lambda entry: ahead[entry.method]), "it had a lower loss"
-        return chosen, "it had the lowest loss of those not decided"
+        no_larger = [entry for entry in equal if entry.trainable_parameters <= leader.trainable_parameters]
+        return lowest([leader, *left, *no_larger]), "it had the lowest loss of those not shown to be worse"
     if not equal:
         return leader, _ahead_of_the_next(pairs) or "no other method came to the end"
-    margin = leader.equivalent_within or 0.0
-    lowest = min([leader, *equal], key=lambda entry: above(entry, leader))
+    margin, first = leader.equivalent_within or 0.0, lowest([leader, *equal])
     # two that are equivalent to a third one need not be so to each other
-    near = [leader, *(entry for entry in equal if above(entry, lowest) < margin)]
-    chosen = min(near, key=lambda entry: (stays(entry), entry.trainable_parameters, entry.eval_loss))
-    needs = " that needs no Python" if any(map(stays, near)) and not stays(chosen) else ""
-    return chosen, f"the smallest{needs} of those within {margin:g}% of the lowest loss"
+    near = [leader, *(entry for entry in equal if (paired(entry, first).mean or 0.0) < margin)]
+    chosen = min(
+        near,
+        key=lambda entry: (ships(entry.adapter or {}) == "python", entry.trainable_parameters, entry.eval_loss),
+    )
+    return chosen, f"the smallest of those within {margin:g}% of the lowest loss"
 
 
 def _standings(leader: Summary, pairs: Mapping[str, Pairing]) -> list[str]:
@@ -135,7 +117,7 @@ def _standings(leader: Summary, pairs: Mapping[str, Pairing]) -> list[str]:
         own = {name: pairing for name, pairing in pairs.items() if pairing.direction == direction}
         if own:
             names = listed(list(own)) if len(own) <= NAMED else f"{len(own)} others"
-            words = {"next": _ahead_of_the_next(own), "limit": _limit(list(own.values())), "names": names}
+            words = {"next": _ahead_of_the_next(own), "limit": limit_said(list(own.values())), "names": names}
             lines.append(sentence.format(leader=leader.method, margin=leader.equivalent_within, **words))
     return lines
 
@@ -146,15 +128,6 @@ def _ahead_of_the_next(pairs: Mapping[str, Pairing]) -> str:
         return ""
     nearest = max(pairs, key=lambda name: pairs[name].mean or 0.0)
     return f"{lower_by(pairs[nearest])} than {'the next, ' if len(pairs) > 1 else ''}{nearest}"
-
-
-def _limit(pairs: Sequence[Pairing]) -> str:
-    """Return in brackets how large a difference had to be to be seen, or why none could be."""
-    effects = [pairing.visible for pairing in pairs if pairing.visible is not None]
-    if effects:
-        return f" (smallest visible effect {effect_said(max(effects))})"
-    seeds = max(len(pairing.seeds) for pairing in pairs)
-    return f" ({many(seeds, 'seed')}; it takes {SEEDS_NEEDED})" if 0 < seeds < SEEDS_NEEDED else f" ({pairs[0].reason})"
 
 
 def _kept(chosen: Summary, summary: Mapping[str, Summary]) -> str:

@@ -29,34 +29,28 @@ def quantile(level: float, freedom: float) -> float:
 class Errors:
     """Standard errors of a mean difference with their degrees of freedom, each a bound on the chance in it."""
 
-    seeds: tuple[float, float]
-    rows: tuple[float, float] | None = None  # `None` if row losses were not recorded
-    both: tuple[float, float] | None = None  # `None` if not larger than each of the two
-
-    def _each(self) -> list[tuple[float, float]]:
-        return [each for each in (self.seeds, self.rows, self.both) if each is not None]
+    parts: tuple[tuple[float, float], ...]  # of seeds, of rows if recorded, of both if larger than each of the two
 
     @property
     def finite(self) -> bool:
         """Whether no loss behind them is NaN or infinity."""
-        return all(math.isfinite(error) for error, _ in self._each())
+        return all(math.isfinite(error) for error, _ in self.parts)
 
     def interval(self, middle: float, level: float = LEVEL) -> tuple[float, float]:
         """Return the widest interval around a mean difference, middle +- t * standard error."""
-        half = max(quantile(level, freedom) * error for error, freedom in self._each())
+        half = max(quantile(level, freedom) * error for error, freedom in self.parts)
         return middle - half, middle + half
 
     def p_value(self, difference: float) -> float:
         """Return the largest two-sided p of a mean difference."""
         if difference == 0:
             return 1.0
-        return max(tail(abs(difference) / error if error else math.inf, freedom) for error, freedom in self._each())
+        return max(tail(abs(difference) / error if error else math.inf, freedom) for error, freedom in self.parts)
 
     def visible(self) -> float:
         """Return the smallest effect that would be found with 80% power at 5%: (t_0.975 + t_0.8) * standard error."""
-        return max(
-            (quantile(LEVEL, freedom) + quantile(2 * POWER - 1, freedom)) * error for error, freedom in self._each()
-        )
+        levels = (LEVEL, 2 * POWER - 1)
+        return max(sum(quantile(level, freedom) for level in levels) * error for error, freedom in self.parts)
 
 
 def errors_of(differences: Sequence[float], losses: Array | None = None, others: Array | None = None) -> Errors:
@@ -65,7 +59,7 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     n = len(d)
     seeds = (float(d.std(ddof=1)) / math.sqrt(n), n - 1.0)
     if losses is None or others is None:
-        return Errors(seeds)
+        return Errors((seeds,))
     m = losses.shape[1]
     scale = others.mean(0)
     table, error, freedom_of_rows = jackknifed(losses - others, scale, float(d.mean()))
@@ -79,10 +73,10 @@ def errors_of(differences: Sequence[float], losses: Array | None = None, others:
     rows = (error, freedom_of_rows)
     total = of_seeds + of_rows - left
     if not min(of_seeds, of_rows) > left:  # a negative estimate of variance is not set to zero: either part bounds
-        return Errors(seeds, rows)
+        return Errors((seeds, rows))
     parts = zip(mean_squares, (n - 1, freedom_of_rows, (n - 1) * freedom_of_rows), strict=True)  # Satterthwaite (1946)
     freedom = 1 / sum((square / total) ** 2 / count for square, count in parts)  # fourth powers could overflow
-    return Errors(seeds, rows, (math.sqrt(total / (n * m)), freedom))
+    return Errors((seeds, rows, (math.sqrt(total / (n * m)), freedom)))
 
 
 def jackknifed(differences: Array, scale: Array, percent: float) -> tuple[Array, float, float]:

@@ -178,8 +178,7 @@ def _results(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: in
     """Return the content of results.json."""
     plan, summary, recommendation = it.plan, judge(it, runs, looks), None
     if plan.config.recommend:
-        at_end = {name for name, each in it.search.items() if each["at_end_of_grid"]}
-        recommendation = recommend(summary, it.rungs, [each.name for each in plan.untried], at_end)
+        recommendation = recommend(summary, it.rungs, [each.name for each in plan.untried])
     stated_plan = {
         "margin": plan.config.equivalent_within,
         "reference": plan.reference,

@@ -82,10 +82,10 @@ def pair(
 ) -> Pairing:
     """Compare two methods at the seeds that both have."""
     rows, other_rows = rows or {}, other_rows or {}
-    shared = sorted(seed for seed in set(losses) & set(others) if look.seeds is None or seed in look.seeds)
-    values = [(seed, losses[seed], others[seed]) for seed in shared]
-    finite = [(seed, a, b) for seed, a, b in values if a is not None and b is not None]
-    seeds, differences = tuple(seed for seed, _, _ in finite), _in_percent([(a, b) for _, a, b in finite])
+    shared = sorted(seed for seed in losses.keys() & others.keys() if look.seeds is None or seed in look.seeds)
+    values = {seed: (losses[seed], others[seed]) for seed in shared}
+    finite = {seed: (a, b) for seed, (a, b) in values.items() if a is not None and b is not None}
+    seeds, differences = tuple(finite), _in_percent(list(finite.values()))
     diverged = {seed for each in (losses, others) for seed, loss in each.items() if loss is None}
     middle, flip = mean(differences), sign_flip_p(differences)
     found = Pairing(seeds, differences, middle, sign_flip=flip, margin=margin, look=look)
@@ -112,7 +112,7 @@ def pair(
     widest = None
     if margin is not None:
         level = 1 - 2 * look.level / look.questions  # two one-sided tests (Schuirmann 1987)
-        narrow, turned = errors.interval(middle, level), _in_percent([(b, a) for _, a, b in finite])
+        narrow, turned = errors.interval(middle, level), _in_percent([(b, a) for a, b in finite.values()])
         # in percent of either method's loss, so that a pair is equivalent in both orders or in none
         if turned:
             back = errors_of(turned, other_sums, sums).interval(mean(turned) or 0.0, level)

@@ -36,7 +36,7 @@ def questions(summary: Mapping[str, Summary]) -> list[Pair]:
     """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
     found: dict[frozenset[str], Pair] = {}
     for each in findings(summary):
-        if each.method in summary and each.other in summary:
+        if each.other:
             found.setdefault(frozenset((each.method, each.other)), (each.method, each.other))
     return list(found.values())
 
@@ -52,8 +52,9 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
     def note(pair: Pair, look: Look) -> None:
         found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
 
+    best = best_of(summary)
     for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
-        if best_of(summary) in pair:  # only results tell which is best: corrected for all pairs
+        if best in pair:  # only results tell which is best: corrected for all pairs
             note(pair, look)
     decided: set[Pair] = set()
     for each in looks:

@@ -55,6 +55,16 @@ class Summary:
     looks: Mapping[str, Look] = field(default_factory=dict)  # by the other method's name
     looks_made: tuple[Look, ...] = ()  # empty if it looked once
 
+    @property
+    def losses(self) -> dict[int, float | None]:
+        """The held-out loss by seed."""
+        return dict(zip(self.seeds, self.eval_losses, strict=True))
+
+    @property
+    def row_losses(self) -> dict[int, RowLosses]:
+        """The losses of groups of dependent rows by seed."""
+        return dict(zip(self.seeds, self.eval_row_losses, strict=True))
+
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON-compatible dict, without row losses: the runs hold them."""
         return {key: value for key, value in asdict(self).items() if key != "eval_row_losses"}
@@ -62,14 +72,8 @@ class Summary:
 
 def paired(method: Summary, other: Summary, look: Look | None = None) -> Pairing:
     """Compare two methods with `pair`; without a look, as the family of questions says, or else uncorrected."""
-    return pair(
-        dict(zip(method.seeds, method.eval_losses, strict=True)),
-        dict(zip(other.seeds, other.eval_losses, strict=True)),
-        dict(zip(method.seeds, method.eval_row_losses, strict=True)),
-        dict(zip(other.seeds, other.eval_row_losses, strict=True)),
-        method.equivalent_within,
-        look or method.looks.get(other.method, ONCE),
-    )
+    look = look or method.looks.get(other.method, ONCE)
+    return pair(method.losses, other.losses, method.row_losses, other.row_losses, method.equivalent_within, look)
 
 
 def summary_of(runs: list[Run], reference: str, others: list[Run], untouched: Run | None) -> Summary:

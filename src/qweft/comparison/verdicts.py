@@ -64,15 +64,10 @@ def findings(summary: Mapping[str, Summary]) -> list[Verdict]:
 
 def best_of(summary: Mapping[str, Summary]) -> str | None:
     """Return the method with the lowest mean held-out loss at seeds that each two have; `None` without one."""
-
-    def ahead(entry: Summary, other: Summary) -> float:
-        losses, others = (dict(zip(each.seeds, each.eval_losses, strict=True)) for each in (entry, other))
-        return math.fsum((losses[seed] or 0.0) - (others[seed] or 0.0) for seed in losses.keys() & others.keys())
-
     entries = [entry for entry in summary.values() if entry.kind != "base" and entry.eval_loss is not None]
     best: Summary | None = None
     for entry in sorted(entries, key=lambda entry: entry.eval_loss or 0.0):
-        if best is None or ahead(entry, best) < 0:
+        if best is None or (paired(entry, best, ONCE).mean or 0.0) < 0:
             best = entry
     return None if best is None else best.method
 

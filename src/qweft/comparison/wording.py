@@ -9,62 +9,56 @@ from qweft.comparison.statistics import LARGEST_P, Pairing
 from qweft.comparison.summary import Summary
 from qweft.comparison.verdicts import Direction, Topic, Verdict
 from qweft.method.names import function_of
-from qweft.text import listed, many
+from qweft.text import many
 
 ANSWERS = {"lower": "yes", "higher": "no", "equivalent": "equivalent", "not decided": "not decided", "open": "open"}
 """Answer to "is it better?" by the direction of its loss."""
 LARGEST_SHARE = 0.5
 """Share of the target tokens above which one test row, or group of dependent rows, is warned of."""
 
-PAIR = "{method} better than {other} {budget}: {answer}, {numbers}, {size}."
 SENTENCES: dict[tuple[Topic, Direction], str] = {
     ("circuit", "lower"): "The circuit helps: {method} is better than {controls}.",
-    ("circuit", "higher"): "The circuit of {method} does not help: {controls} better, without it.",
-    ("circuit", "equivalent"): "The circuit is not needed in {method}: {controls} equivalent{within}, without it.",
+    ("circuit", "higher"): "The circuit of {method} does not help: without it, {controls} did better.",
+    ("circuit", "equivalent"): "The circuit is not needed in {method}: without it, {controls} did as well.",
     ("circuit", "not decided"): "Whether the circuit of {method} helps is not decided{limit}.",
     ("circuit", "open"): "Whether the circuit of {method} helps is open: {lacking}.",
     ("size", "open"): "{method}: {lacking}.",
 }
-"""Verdicts on no single pair of methods; `PAIR` is for all that are."""
+"""Verdicts on no single pair of methods."""
 
 
 def text_of(verdict: Verdict) -> str:
     """Return a verdict as a sentence, with the doubt of its learning rates."""
-    entry, other = verdict.entry, verdict.against
-    words = {"method": verdict.method, "lacking": "; ".join(verdict.lacking)}
+    entry, other, pairing = verdict.entry, verdict.against, verdict.pairing
     if entry is None or other is None:
-        template = SENTENCES[verdict.topic, verdict.direction]
-        words |= _on_controls(verdict)
+        sentence = SENTENCES[verdict.topic, verdict.direction].format(
+            method=verdict.method,
+            controls=", ".join(each.other for each in verdict.controls),
+            limit=limit_said([each.pairing for each in verdict.controls]),
+            lacking="; ".join(verdict.lacking),
+        )
     else:
-        template, name = PAIR, other.method
+        name, answer = other.method, ANSWERS[verdict.direction]
         if verdict.topic == "circuit":
             function = function_of(other.core or "linear")
-            control = "{} (the same maps, no circuit)" if function is None else FUNCTIONS[function].called
-            name = control.format(other.method)
-        steps = (entry.steps, other.steps)
-        budget = "at equal steps" if len({*steps}) == 1 else "at {} steps against {}".format(*steps)
-        answer = ANSWERS[verdict.direction] + (_within(verdict.pairing) if verdict.direction == "equivalent" else "")
-        words |= {"other": name, "budget": budget, "answer": answer}
-        words |= {"numbers": numbers(verdict.pairing), "size": size(entry, other)}
-    return " ".join(filter(None, (template.format(**words), verdict.doubt)))
+            name = f"{name} (no circuit)" if function is None else FUNCTIONS[function].called.format(name)
+        if verdict.direction == "equivalent":
+            answer = f"equivalent within {pairing.margin:g}%"
+        steps = "equal steps" if entry.steps == other.steps else f"{entry.steps} steps against {other.steps}"
+        share = 100 * entry.trainable_parameters / other.trainable_parameters
+        sentence = (
+            f"{verdict.method} better than {name} at {steps}: {answer}, {numbers(pairing)}, with {share:.3g}% of "
+            f"{other.method}'s parameters."
+        )
+    return f"{sentence} {verdict.doubt}".rstrip()
 
 
-def _within(pairing: Pairing) -> str:
-    return f" within {pairing.margin:g}%"
-
-
-def _on_controls(verdict: Verdict) -> dict[str, str]:
-    """Return the words on the controls of a circuit: who they are, and how large an effect had to be to be seen."""
-    controls = verdict.controls
-    names = listed([each.other for each in controls] or [""])
-    if verdict.direction != "lower":
-        names += " is" if len(controls) == 1 else " are"
-    seen = [each.pairing.visible for each in controls if each.pairing.visible is not None]
-    limit = f" (smallest visible effect {effect_said(max(seen))})" if seen else ""
-    if not controls:
-        limit = ": no control is equivalent at its share of the level"
-    within = _within(controls[0].pairing) if verdict.direction == "equivalent" else ""
-    return {"controls": names, "limit": limit, "within": within}
+def limit_said(pairings: Sequence[Pairing]) -> str:
+    """Return in brackets how large a difference had to be to be seen, or why none could be."""
+    effects = [pairing.visible for pairing in pairings if pairing.visible is not None]
+    if effects:
+        return f" (smallest visible effect {effect_said(max(effects))})"
+    return f" ({pairings[0].reason})" if pairings else ""
 
 
 MAPS = {"mpo": "tensor networks", "dense": "dense maps", "subspace": "fixed directions", "sparse": "chosen outputs"}
@@ -98,13 +92,6 @@ def called(entry: Summary) -> str:
     return f"{entry.method} ({kind_said(entry.adapter or {})}{f' on {place}' if place else ''})"
 
 
-def size(entry: Summary, other: Summary) -> str:
-    """Return a size comparison as text: with 18% of lora's parameters."""
-    if not other.trainable_parameters:
-        return f"and {other.method} trains none"
-    return f"with {100 * entry.trainable_parameters / other.trainable_parameters:.3g}% of {other.method}'s parameters"
-
-
 def numbers(pairing: Pairing) -> str:
     """Return the mean with its interval, and in brackets each seed's difference and the test; else the reason."""
     if not any(pairing.differences):
@@ -113,12 +100,13 @@ def numbers(pairing: Pairing) -> str:
     details = [f"{many(len(pairing.differences), 'seed')}: {', '.join(map(percent, pairing.differences))}"]
     if pairing.p_value is not None:
         details.append(f"p = {pairing.p_value:.3g}, corrected {pairing.corrected:.3g}")
-    details.append(pairing.reason)
+    if pairing.direction == "not decided":
+        details.append(pairing.reason)
     if pairing.visible is not None:
         details.append(f"smallest visible effect {effect_said(pairing.visible)}")
     if look.planned > 1:
         details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
-    return f"{difference_said(pairing)} ({'; '.join(filter(None, details))})"
+    return f"{difference_said(pairing)} ({'; '.join(details)})"
 
 
 def percent(value: float) -> str:
@@ -150,15 +138,12 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
     """Return what the comparison did not control, a sentence each."""
     methods = [entry for entry in summary.values() if entry.kind != "base"]
     base = next((entry.eval_loss for entry in summary.values() if entry.kind == "base"), None)
-    lines = []
-    for entry in methods:
-        worse = [each for each in entry.eval_losses if base and each is not None and round(each, 4) > round(base, 4)]
-        if worse:
-            lines.append(
-                f"{entry.method} ended above the base model's loss at {len(worse)} of {len(entry.seeds)} seeds "
-                f"({max(worse):.4f} against {base:.4f}). Its learning rate may be too high: try a lower one, or a "
-                "search with more steps, seeds and rows."
-            )
+    lines = [
+        f"{entry.method} ended above the base model's loss ({entry.eval_loss:.4f} against {base:.4f}). Its learning "
+        "rate may be too high: try a lower one, or a search with more steps, seeds and rows."
+        for entry in methods
+        if base is not None and entry.eval_loss is not None and round(entry.eval_loss - base, 4) > 0
+    ]
     rates = {entry.learning_rate for entry in methods}
     if len(methods) > 1 and len(rates) == 1 and rates != {None} and {each.method for each in methods} - {*searched}:
         lines.append(
@@ -175,19 +160,14 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
     return lines
 
 
-def judged_by(summary: Mapping[str, Summary], verdicts: Sequence[Verdict]) -> list[str]:
+def judged_by(summary: Mapping[str, Summary]) -> list[str]:
     """Return how the questions were judged: the correction of p for their number, and the looks at more seeds."""
-    methods = [entry for entry in summary.values() if entry.kind != "base"]
-    asked = {frozenset((e.method, e.other)) for e in verdicts if e.other in summary and e.topic != "claim"}
-    # if the reference diverged, all pairs of methods share the level
-    shared = max((look.questions for entry in methods for look in entry.looks.values()), default=1)
-    count, how = len(asked), "Holm's correction"
-    if shared > 1:
-        count, how = shared, "Bonferroni's correction, equivalence included"
-    lines = []
-    if count > 1 and any(each.pairing.p_value is not None for each in verdicts):
-        lines.append(f"p is corrected for {count} questions ({how}). Intervals are not corrected.")
-    if methods and (made := methods[0].looks_made):
+    looks = [look for entry in summary.values() for look in entry.looks.values()]
+    # if questions share one level, they do so in tests of equivalence, too
+    is_shared = any(look.questions > 1 for look in looks)
+    how = "Bonferroni's correction, equivalence included" if is_shared else "Holm's correction"
+    lines = [f"p is corrected for the number of questions ({how}). Intervals are not corrected."]
+    if made := next((entry.looks_made for entry in summary.values()), ()):
         levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
         lines.append(
             f"Seeds were added while they could decide a question: {len(made)} of {made[0].planned} planned looks, "

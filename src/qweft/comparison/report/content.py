@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
@@ -51,8 +53,7 @@ class Content:
     runs: tuple[Run, ...]
     summary: dict[str, Summary]
     reference: str
-    environment: dict[str, str]  # without the command and unknown values
-    command: str | None
+    environment: dict[str, str]  # without unknown values
     config_yaml: str
     search: list[Search]
     inspected: dict[str, Inspection]
@@ -68,26 +69,21 @@ class Content:
         if not runs:
             raise QweftError("there is no run to report on")
         first: Mapping[str, Any] = next(iter((results.get("summary") or {}).values()), {})
-        looks = [Look(**{**each, "seeds": tuple(each["seeds"])}) for each in first.get("looks_made") or []]
-        use = results.get("recommendation") or None
+        looks = TypeAdapter(list[Look]).validate_python(first.get("looks_made") or [ONCE])
+        use = results.get("recommendation")
         environment = results.get("environment") or {}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
         return cls(
             title=str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
             runs=runs,
-            summary=summarise(runs, reference, margin, looks or (ONCE,), bool(use)),
+            summary=summarise(runs, reference, margin, looks, bool(use)),
             reference=reference,
-            command=environment.get("command"),
-            environment={
-                key.replace("_", " "): str(value)
-                for key, value in environment.items()
-                if value is not None and key != "command"
-            },
+            environment={key.replace("_", " "): str(value) for key, value in environment.items() if value is not None},
             config_yaml=str(results.get("config_yaml") or ""),
             search=searches(results.get("search")),
             inspected=inspections(records),
-            planned_runs=planned if type(planned := results.get("planned_runs")) is int else None,
-            recommendation=use and Recommendation(str(use["method"]), int(use["seed"]), str(use["text"])),
+            planned_runs=results.get("planned_runs"),
+            recommendation=use and Recommendation(**use),
             changed=changed_said(results),
         )
 
@@ -145,24 +141,21 @@ class Content:
             with suppress(QweftError):  # of an adapter of another version
                 config = adapter_config(adapter)
                 if isinstance(config, QwthnConfig) and has_circuit(config.core):
-                    for rank in dict.fromkeys([config.r, *config.rank_pattern.values()]):
-                        function = make_function(function_of(config.core) or "", config.resolved(rank))
-                        if function.circuit is not None:
-                            found.setdefault((function.circuit, bool(function.trained)), []).append(method)
+                    function = make_function(function_of(config.core) or "", config.resolved(config.r))
+                    if function.circuit is not None:
+                        found.setdefault((function.circuit, bool(function.trained)), []).append(method)
         return [(circuit, methods, trained) for (circuit, trained), methods in found.items()]
 
     @property
     def examples(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
-        """For each prompt, the reference answer and what each method generated at its first seed."""
+        """For each prompt, the reference answer and what the methods generated, each at one seed."""
         prompts: dict[str, tuple[str, str, list[tuple[str, str]]]] = {}
-        for method in self.summary:
-            own = sorted((run for run in self.runs if run.method == method), key=lambda run: run.seed)
-            first = next((run for run in own if run.answers), own[0])  # seeds below the first one may be added
-            name = "untouched model" if method == BASE else f"{method}, seed {first.seed}"
-            for answer in first.answers:
-                prompt = answer.get("prompt", "")
-                given = prompts.setdefault(prompt, (prompt, answer.get("reference", ""), []))
-                given[2].append((name, answer.get("generated", "")))
+        for run in self.runs:
+            name = "untouched model" if run.method == BASE else f"{run.method}, seed {run.seed}"
+            for answer in run.answers:
+                prompt = answer["prompt"]
+                _, _, generated = prompts.setdefault(prompt, (prompt, answer["reference"], []))
+                generated.append((name, answer["generated"]))
         return list(prompts.values())
 
     @property
@@ -176,18 +169,15 @@ class Content:
     @property
     def notes(self) -> list[str]:
         """What was not controlled, how the numbers were judged, and what they mean."""
-        errors = [run.eval_standard_error for run in self.runs if run.eval_standard_error is not None]
         lines = [
             *caveats(self.summary, [entry.method for entry in self.search]),
-            *judged_by(self.summary, self.verdicts),
+            *judged_by(self.summary),
             "“Yes” and “no” are differences with a corrected p of at most 0.05; “equivalent” lies within the stated "
             "margin by two one-sided tests; “not decided” is not “equal”. docs/statistics.md has the rules.",
             "Held-out loss is the mean of −log p over the target tokens of the held-out rows; perplexity is exp of "
             f"it. A difference is paired by seed and in percent of {self.reference}'s mean loss.",
             load_said(self.runs),
         ]
-        if errors:
-            lines.append(f"The standard error of a run's loss over the held-out rows is up to {max(errors):.4f}.")
         if source := next((each.forgetting.source for each in self.summary.values() if each.forgetting), None):
             lines.append(
                 f"A rise elsewhere is forgetting: the loss on {source} above the base model's, ± the standard "

@@ -219,8 +219,8 @@ def points(summary: Mapping[str, Summary]) -> list[Point]:
     shared = set.intersection(*(set(entry.seeds) for entry in entries)) if entries else set()
     found = []
     for entry in entries:
-        losses = zip(entry.seeds, entry.eval_losses, strict=True)
-        seeds = tuple(loss for seed, loss in losses if loss is not None and (seed in shared or not shared))
+        own = entry.losses.items()
+        seeds = tuple(loss for seed, loss in own if loss is not None and (seed in shared or not shared))
         found.append(Point(entry.method, entry.trainable_parameters, sum(seeds) / len(seeds), seeds))
     return found
 
