@@ -20,6 +20,8 @@ NAME = "NAME"
 Count = Annotated[int, Ge(1)]
 Rate = Annotated[float, Gt(0)]
 MAPPING = "should be a mapping of keys to values"
+SHORT = {"lr": "learning_rate", "target_modules": "adapter.target_modules"}
+"""Names that people type for a key."""
 ALTERNATIVES = {"preset": "peft_type", "peft_type": "preset", "source": "sources", "sources": "source"}
 """Keys of which one names an adapter or data. Setting one removes the other."""
 
@@ -204,8 +206,9 @@ class Reader:
         known = [joined(section, each) for each in here]
         known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind)]
         names = {each.rpartition(".")[2]: each for each in reversed([*known, *self.flags])}
-        if close := near(last, names, cutoff=0.75):
-            option = names[close]
+        wanted = SHORT.get(last, last)
+        if close := near(wanted, [*names, *SHORT.values()], cutoff=0.75):
+            option = names.get(close, close)
             return QweftError(f"{what}; did you mean {option if self.file else f'--{shown(option)}'}?")
         listed = ", ".join(here if self.file or section else map(shown, here))
         return QweftError(f"{what}; known here: {listed}" if listed else what)

@@ -33,6 +33,8 @@ from qweft.schema import (
 
 Config = TypeVar("Config")
 
+OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
+"""Keys that identify another command's config file; the first match counts."""
 WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""
 DATA_FILES = (".jsonl", ".csv", ".parquet", ".txt", ".md")
@@ -109,7 +111,12 @@ class Call:
             if Path(file).is_dir() or Path(file).suffix.lower() in DATA_FILES:
                 what = f"qweft {self.command.name} takes a config file (YAML) there"
                 raise QweftError(f"{file}: {what}; data are given as --data.source {file}")
-            tree = Reader(kind, file).check(kind, yaml_file.read(file), "")
+            tree = yaml_file.read(file)
+            for key, owner in OWN_KEYS.items():
+                if key in tree and key not in kinds_of(kind):
+                    what = f"{key} stands in a config of qweft {owner}"
+                    raise QweftError(f"{file}: {what}, and qweft {self.command.name} takes another one")
+            tree = Reader(kind, file).check(kind, tree, "")
         return build(kind, read_circuits(self.given(kind, tree)), file or "command line")
 
     @contextmanager
