@@ -1,1 +1,1 @@
-"""The command line: one module per command, which imports heavy libraries only inside its `run`."""
+"""The command line: commands by topic, which import heavy libraries only when they run."""
