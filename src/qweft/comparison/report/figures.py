@@ -160,6 +160,7 @@ def _draw_curves(figure: Figure, own: Sequence[Line], styles: Mapping[str, Style
         )
     _cut_off(axes, max(line.losses[:, 0].max() for line in own))
     axes.set_xlabel("step")
+    axes.locator_params(axis="x", integer=True)
     axes.grid(axis="y")
     figure.legend(loc="outside right upper")
 
