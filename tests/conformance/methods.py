@@ -9,9 +9,8 @@ from qweft import QwthnConfig
 
 CONTROL = "LoRA (PEFT's own)"
 METHODS = [CONTROL, *qweft.presets()]
-SMALL: dict[str, Any] = {"r": 3, "width": 8, "bond_dimension": 2, "circuit_layers": 2}
-STARTS: dict[str, dict[str, Any]] = {name: {"start": "small"} for name in ("qtha_cnot", "qwthn_cnot")}
-"""On the recorded start a circuit of CNOTs makes of bfloat16 as much as a lost adapter would."""
+SMALL: dict[str, Any] = {"r": 3, "width": 8, "bond_dimension": 2, "circuit_layers": 2, "start": "small"}
+"""Also in its start: on the recorded one a circuit makes of bfloat16 as much as a lost adapter would."""
 
 
 def make_config(method: str, **changes: Any) -> PeftConfig:
@@ -19,7 +18,7 @@ def make_config(method: str, **changes: Any) -> PeftConfig:
     if method == CONTROL:
         names = {"alpha": "lora_alpha", "dropout": "lora_dropout", "init_weights": "init_lora_weights"}
         return LoraConfig(**{"r": 3, **{names.get(key, key): value for key, value in changes.items()}})
-    return QwthnConfig.preset(method, **{**SMALL, **STARTS.get(method, {}), **changes})
+    return QwthnConfig.preset(method, **{**SMALL, **changes})
 
 
 def has_circuit(method: str) -> bool:
