@@ -64,8 +64,8 @@ class BoundCircuits:
             name = gate.name
             if GATES[name].has_angle:
                 angles[:, place] = bound(gate, data, trained)
-            elif name in ("s", "t"):  # as RZ, whose inverse is RZ too; other gates without an angle are their own
-                name, angles[:, place] = "rz", GATES[name].turns[0][2]
+            elif len(turns := GATES[name].turns) == 1:  # such a rotation has an inverse; other gates are their own
+                name, angles[:, place] = f"r{turns[0][0].lower()}", turns[0][2]
             gates.append((name, gate.wires))
         return cls(circuit.qubits, tuple(gates), angles)
 
