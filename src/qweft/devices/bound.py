@@ -64,7 +64,7 @@ class BoundCircuits:
             name = gate.name
             if GATES[name].has_angle:
                 angles[:, place] = bound(gate, data, trained)
-            elif len(turns := GATES[name].turns) == 1:  # such a rotation has an inverse; other gates are their own
+            elif len(turns := GATES[name].turns) == 1:  # as a rotation with an angle; the others are their own inverses
                 name, angles[:, place] = f"r{turns[0][0].lower()}", turns[0][2]
             gates.append((name, gate.wires))
         return cls(circuit.qubits, tuple(gates), angles)
