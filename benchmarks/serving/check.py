@@ -161,7 +161,7 @@ def ask(engine: str, job: dict[str, Any]) -> dict[str, Any]:
 def prefixes(rows: Sequence[Encoded]) -> Iterator[list[int]]:
     """The text before the first and before the last learned token of each row: there the export was measured."""
     for row in rows:
-        learned = [place for place, label in enumerate(row["labels"]) if label != IGNORED]
+        learned = [at for at, label in enumerate(row["labels"]) if at and label != IGNORED]  # no text before token 0
         for place in (learned[0], learned[-1]):
             yield row["input_ids"][:place]
 
