@@ -41,6 +41,8 @@ STARTS = {
     "small": "qtha_small",
 }
 """Starts of `starts-low` and the methods of `claim-own-rates` that have them."""
+LENGTHS = (("long-60-recorded", "long-60"), ("long-250-recorded", "long-250"), ("thousand-recorded", "thousand"))
+"""Dialogues with the recorded start and with the small one, after 60, 250 and 1,000 steps."""
 PANELS = {"claim": "one rate for all, 5e-5", "claim-own-rates": "each at its own rate"}
 CURVES = {
     "lora": ("LoRA, rank 4", 0),
@@ -92,6 +94,18 @@ def start_rows() -> list[list[str]]:
         at_low = 100 * (low[start][0]["eval_loss"] / low["lora"][0]["eval_loss"] - 1)
         rate = next(iter(own[method].values()))["learning_rate"]
         rows.append([WORDS[method], f"{at_low:+.1f}", f"{rate:g}", difference(own, method, "lora", "eval_loss")])
+    return rows
+
+
+def length_rows() -> list[list[str]]:
+    """Return by how much other starts end above the small one in test loss, in percent, on two texts."""
+    lengths, words = [list(map(runs_of, pair)) for pair in LENGTHS], runs_of("starts")
+    rows = []
+    for method in ("qtha", "mpo", "qwthn"):
+        pairs = [{"other": other.get(method, {}), "small": small.get(method, {})} for other, small in lengths]
+        pairs += [{"other": words[name], "small": words[f"{method}_small"]} for name in (method, f"{method}_scaled")]
+        cells = [difference(pair, "other", "small", "eval_loss") if pair["other"] else "-" for pair in pairs]
+        rows.append([f"`{method}`", *cells])
     return rows
 
 

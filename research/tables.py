@@ -173,12 +173,14 @@ def _front(best: front.Best) -> list[str]:
 
 AGAINST = ("method", "against", "training loss, difference in %", "test loss, difference in %")
 CLAIM = ("method", "trained parameters", "rate", "training loss", "difference in %", "test loss", "difference in %")
+LENGTHS = ("method", "dialogues, 60 steps", "250 steps", "1,000 steps", "word problems, 60 steps", "`scaled` there")
 
 TABLES: dict[str, Callable[[], str]] = {
     "claim": lambda: markdown(CLAIM, claim.rows("claim")),
     "claim-circuit": lambda: markdown(AGAINST, claim.circuit_rows(), left=2),
     "claim-own-rates": lambda: markdown(CLAIM, claim.rows("claim-own-rates")),
     "starts": lambda: markdown(("start", "at 5e-5, %", "own rate", "at its own rate, %"), claim.start_rows()),
+    "start-lengths": lambda: markdown(LENGTHS, claim.length_rows()),
     "lora-fit": lambda: markdown(
         ("method", "gain, nats", "rank of `convert_to_lora`", "rank of `qweft export`", "kept"), lora_fit.table_rows()
     ),
