@@ -91,7 +91,7 @@ def test_everything_around_the_twin_starts_as_around_the_circuit(form, start):
         for container in ("qwthn_compress", "qwthn_core", "qwthn_expand"):
             state = getattr(wanted, container).state_dict()
             for key, tensor in getattr(found, container).state_dict().items():
-                if not any(own in key for own in ("mlp", "fourier", "angles", "constant")):
+                if not any(own in key for own in ("mlp", "silu", "fourier", "angles", "constant")):
                     assert torch.equal(tensor, state[key]), (twin, key)
         x = torch.randn(3, 64)
         assert torch.equal(found(x), found.base_layer(x))  # no change before the first step
@@ -144,6 +144,14 @@ def test_mlp_is_linear_layers_with_silu_between_them(start):
     torch.testing.assert_close(applied(function, [weights, biases], c), wanted, rtol=0, atol=1e-12)
     at_zero = applied(function, [weights, biases], torch.zeros(1, 4, dtype=torch.float64))
     torch.testing.assert_close(at_zero[0], function.phases(angles).cos())
+
+
+def test_silu_is_two_linear_layers_without_bias_as_in_the_authors_code():
+    function, _, (weights,) = function_and_tensors("silu", 4, 4)
+    first, second = (nn.Linear(4, 4, bias=False, dtype=torch.float64) for _ in range(2))
+    first.weight.data, second.weight.data = weights
+    c = torch.randn(20, 4, dtype=torch.float64)
+    torch.testing.assert_close(applied(function, [weights], c), second(nn.SiLU()(first(c))), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["quantum", *TWINS])

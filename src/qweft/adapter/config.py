@@ -35,10 +35,10 @@ class QwthnConfig(QwthnFields, PeftConfig):
     c. t and rms(c) are of these entries, and quantum_weighted leaves the other entries of c as they are. U is the
     number of uploads: L with `reupload`, else 1.
 
-    A classical control replaces q where "quantum" in a name becomes "mlp" (a small perceptron), "fourier" (a classical
-    function with the circuit's frequencies), "frozen" (the circuit with untrained random angles), "product" (the
-    circuit without its CRZ gates) or "bias" (trained numbers that ignore c), as in "mlp_linear". See
-    `qweft.adapter.functions`.
+    A classical control replaces q where "quantum" in a name becomes "mlp" (a small perceptron), "silu" (the perceptron
+    of the authors' code), "fourier" (a classical function with the circuit's frequencies), "frozen" (the circuit with
+    untrained random angles), "product" (the circuit without its CRZ gates) or "bias" (trained numbers that ignore c),
+    as in "mlp_linear". See `qweft.adapter.functions`.
 
     The scaled start gives c an rms of 1 / sqrt(U) for an x of rms 1 (U = 1 without a circuit). Circuit angles lie
     within pi/4 of zero. Q is the identity, and K the identity over the rms of c. A change of E's last core then changes
@@ -52,7 +52,7 @@ class QwthnConfig(QwthnFields, PeftConfig):
             r; "dense": one linear map; "basis": r fixed orthonormal directions; "subspace": `width` of them and a
             trained linear map to r.
         core: Map r -> r: "identity", "linear", "quantum", "quantum_linear", "quantum_weighted" or "quantum_gated".
-            "mlp", "fourier", "frozen", "product" or "bias" in place of "quantum" chooses a control.
+            "mlp", "silu", "fourier", "frozen", "product" or "bias" in place of "quantum" chooses a control.
         expand: Map E, r -> d_out, with the choices of `compress`, or "sparse": a linear map to a `share` of the
             outputs. With "basis" E is not zero at the start, so K and Q are; identity, weighted and gated cores, which
             do not start at zero then, are refused.

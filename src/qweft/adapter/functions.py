@@ -185,6 +185,41 @@ class Perceptron(Function):
         return x.to(c.dtype)
 
 
+class SiluPair(Function):
+    """t(c) = W_2 silu(W_1 c), with W_1 and W_2 of shape (r, r) and no biases.
+
+    This is architecture BD of the authors' code, as far as it is described: "linear, SiLU, linear, without bias" in the
+    circuit's place. BE and BF are not described, so they are not offered.
+
+    Start: W_1 and W_2 kaiming-uniform. The scaled start has W_1 = sqrt(U) I and W_2 = 1.68 I, which preserves the rms
+    through the SiLU.
+    """
+
+    name = "silu"
+    called = "{} (the authors' perceptron in its circuit's place)"
+    report = "the perceptron of the authors' code: two linear maps without bias, with a SiLU between them"
+
+    def __init__(self, ansatz: Circuit) -> None:
+        super().__init__(ansatz)
+        self.trained = {"silu_weights": (2, self.r, self.r)}
+
+    def start(self, angles: torch.Tensor, start: str) -> dict[str, torch.Tensor]:
+        weights = angles.new_zeros(self.trained["silu_weights"])
+        if start == "scaled":
+            weights[0] = torch.eye(self.r) / self.input_scale
+            weights[1] = SILU_GAIN * torch.eye(self.r)
+        else:
+            generator = self.generator(angles)
+            for weight in weights:
+                nn.init.kaiming_uniform_(weight, generator=generator)
+        return {"silu_weights": weights}
+
+    def values(self, c: torch.Tensor, *prepared: torch.Tensor) -> torch.Tensor:
+        (weights,) = prepared
+        hidden = silu(c.to(weights.dtype) @ weights[0].t())
+        return (hidden @ weights[1].t()).to(c.dtype)
+
+
 class FourierSeries(Function):
     """Sums of products of trigonometric polynomials with the frequencies of the circuit.
 
@@ -261,7 +296,8 @@ class Bias(Function):
 
 
 FUNCTIONS: dict[str, type[Function]] = {
-    kind.name: kind for kind in (CircuitFunction, Perceptron, FourierSeries, FrozenCircuit, ProductCircuit, Bias)
+    kind.name: kind
+    for kind in (CircuitFunction, Perceptron, SiluPair, FourierSeries, FrozenCircuit, ProductCircuit, Bias)
 }
 """The circuit and its controls, which show what the circuit contributes, by the name in that of a core."""
 

@@ -23,6 +23,7 @@ Role = Literal["circuit", "altered", "classical", "constant"]
 FUNCTIONS: dict[str, Role] = {
     "quantum": "circuit",
     "mlp": "classical",
+    "silu": "classical",
     "fourier": "classical",
     "frozen": "altered",
     "product": "altered",
