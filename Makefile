@@ -76,12 +76,11 @@ gpu: ## on a GPU: run its tests and time it (ten minutes). GPU_ARGS="--budget 30
 gpu-pack: install ## pack what make gpu needs on a machine without a package index (60 MiB at most): dist/qweft-gpu.tar.gz
 	PYTHONPATH=src:. $(BIN)/python -m scripts.pack_gpu
 
-lint: install ## check style, format, types and structure, changing nothing
+lint: install ## check style, format, types and the order of packages, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/python -m scripts.house --check
 
 docs: install ## build the documentation site, strictly, into site/
 	@$(BIN)/python -c 'import zensical, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[docs]'

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from qweft.circuit import Circuit, expectation_values
+from qweft.core.errors import require
+from qweft.core.files import write_json
 from qweft.devices import BoundCircuits, DeviceSettings, RemoteDevice, make_device
-from qweft.errors import require
 from qweft.evaluation.loss import judged
 from qweft.evaluation.on_device import on_device
 from qweft.evaluation.record import model_of
 from qweft.evaluation.saved import put_on
-from qweft.files import write_json
 from qweft.models.load import load_model
 
 DEVICES = {

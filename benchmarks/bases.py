@@ -28,10 +28,10 @@ from qweft.cli.main import COMMANDS
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import put_on
+from qweft.core.files import write_json
 from qweft.data.batches import Collator
 from qweft.data.load import load_data
 from qweft.evaluation.loss import held_out_loss
-from qweft.files import write_json
 from qweft.models.load import load_model
 from qweft.training.callbacks import ALONE
 from qweft.training.loop import fit

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from qweft.files import write_json
+from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "choices.json"
 HARMLESS = 1.0

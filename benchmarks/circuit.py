@@ -13,7 +13,7 @@ from benchmarks.peers.environments import NotInstalledError, environment, versio
 from benchmarks.peers.verify import verify
 from benchmarks.rounds import spread
 
-from qweft.files import write_json
+from qweft.core.files import write_json
 
 PART = Path(__file__).parent / "results" / "circuit-part.json"
 OURS, PLAIN = "qweft", "gate_by_gate"

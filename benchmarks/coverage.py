@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qweft.comparison.random_effects import errors_of
-from qweft.comparison.statistics import ONCE, Look, Pairing, pair
-from qweft.comparison.summarise import holm
-from qweft.files import write_json
+from qweft.comparison.judge.random_effects import errors_of
+from qweft.comparison.judge.statistics import ONCE, Look, Pairing, pair
+from qweft.comparison.judge.summarise import holm
+from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
 

@@ -182,7 +182,7 @@ class Program:
             say: Called with the name of a part that begins.
             keep: Called with the results after each part, so that something is left if this is ended from outside.
         """
-        from qweft.environment import LoadMeter
+        from qweft.core.environment import LoadMeter
 
         end = time.monotonic() + budget
         results: dict[str, Any] = {name: {"failed": "it was not begun"} for name in self.parts}
@@ -254,7 +254,7 @@ def machine(device: Any) -> dict[str, Any]:
     """Return what the numbers were measured on."""
     import torch
 
-    from qweft.environment import environment
+    from qweft.core.environment import environment
 
     found = environment(model_origin="random weights", data_fingerprint="", command="", device=str(device))
     kept = ("qweft", "torch", "transformers", "peft", "python", "platform", "cpu", "cores", "device_name", "date")
@@ -322,7 +322,7 @@ def main(words: list[str] | None = None) -> int:
     if given.compile:
         compile_one(given.compile, device)
         return 0
-    from qweft.files import write_json
+    from qweft.core.files import write_json
 
     start = time.monotonic()
     here = machine(device)

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.report import table
 
-from qweft.environment import share_said
+from qweft.core.environment import share_said
 
 COMMAND = """## On a GPU
 

@@ -29,7 +29,7 @@ def use_of(kernel: Any, qubits: int, dtype: torch.dtype, capability: int) -> Use
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from qweft.circuit.fused_kernels import tile_for
+    from qweft.circuit.gpu.fused_kernels import tile_for
 
     tile = tile_for(qubits, dtype)
     fixed = {"n": qubits, "ROWS": triton.next_power_of_2(qubits), "BLOCK": tile.tokens}
@@ -60,7 +60,7 @@ def use_said(said: str, shared: int) -> Use:
 
 def main() -> None:
     """Print a line for each kernel."""
-    from qweft.circuit.fused_kernels import TILES, backward_kernel, forward_kernel, tile_for
+    from qweft.circuit.gpu.fused_kernels import TILES, backward_kernel, forward_kernel, tile_for
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capability", type=int, default=90)

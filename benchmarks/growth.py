@@ -20,7 +20,7 @@ from qweft.adapter.branch import make_branch
 from qweft.adapter.build import prepare
 from qweft.adapter.config import QwthnConfig
 from qweft.circuit import crz_ring_ansatz, expectation_values
-from qweft.files import write_json
+from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "growth.json"
 

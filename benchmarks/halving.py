@@ -20,14 +20,14 @@ import numpy as np
 from benchmarks.coverage import LOSS, LOSS_SPREAD, SOURCES
 from numpy.typing import NDArray
 
-from qweft.comparison.decision import recommend
-from qweft.comparison.halving import Rung, standings
+from qweft.comparison.judge.halving import Rung, standings
+from qweft.comparison.judge.statistics import pair
+from qweft.comparison.judge.summarise import questions, summarise
+from qweft.comparison.judge.summary import Summary, paired
 from qweft.comparison.plan import rung_sizes
+from qweft.comparison.report.decision import recommend
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import pair
-from qweft.comparison.summarise import questions, summarise
-from qweft.comparison.summary import Summary, paired
-from qweft.files import write_json
+from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "halving.json"
 

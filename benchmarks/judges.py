@@ -5,7 +5,7 @@ Tables of paired differences, seeds by rows, are drawn with chance of seeds, row
 - bootstrap: random multipliers over seeds plus resampled rows, the part of the interaction taken out;
 - effects: two-way random effects, negative variances kept, Satterthwaite's degrees of freedom;
 - clipped: the same, each negative variance set to zero (as REML does), the rest of the mean squares kept;
-- widest: of seeds alone, rows alone, and the random effects (`qweft.comparison.random_effects`);
+- widest: of seeds alone, rows alone, and the random effects (`qweft.comparison.judge.random_effects`);
 - mixed model: statsmodels' MixedLM with crossed effects, if it is installed, on the smaller tables.
 
 Four minutes on one core. `--part coverage` makes one table alone. Results are kept in results/judges.json.
@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from qweft.comparison.random_effects import LEVEL, errors_of, quantile
-from qweft.comparison.summarise import holm, levels
-from qweft.files import write_json
+from qweft.comparison.judge.random_effects import LEVEL, errors_of, quantile
+from qweft.comparison.judge.summarise import holm, levels
+from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "judges.json"
 Array = NDArray[np.float64]

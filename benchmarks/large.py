@@ -31,9 +31,9 @@ from benchmarks.run import machine
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen2Config, set_seed
 
 from qweft.adapter.attach import adapter_config, attach
+from qweft.core.files import write_json
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model, load_tokenizer
 from qweft.models.quantization import SAID

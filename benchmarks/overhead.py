@@ -18,7 +18,8 @@ import torch
 from benchmarks.adapted import RECORDED, adapted, batch
 
 from qweft.adapter.batched_build import SESSION
-from qweft.circuit import Circuit, compiled, crz_ring_ansatz, expectation_values
+from qweft.circuit import Circuit, crz_ring_ansatz, expectation_values
+from qweft.circuit.cpu import compiled
 
 TOKENS = 512
 

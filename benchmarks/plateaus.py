@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from qweft.analysis.states import BOUNDS, gradient_variances
 from qweft.circuit import Circuit, crz_ring_ansatz
-from qweft.files import write_json
+from qweft.core.files import write_json
+from qweft.inspect.states import BOUNDS, gradient_variances
 
 QUBITS = range(2, 11)
 LAYERS = {"1": lambda n: 1, "2": lambda n: 2, "4": lambda n: 4, "n": lambda n: n}

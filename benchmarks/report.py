@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.circuit import FINALISTS
 
-from qweft.environment import ALONE, share_said
-from qweft.files import write_bytes
+from qweft.core.environment import ALONE, share_said
+from qweft.core.files import write_bytes
 
 RESULTS = Path(__file__).parent / "results"
 PEERS = {

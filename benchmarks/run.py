@@ -22,8 +22,8 @@ from benchmarks import circuit, contraction, generation, layer, report, rival, s
 from benchmarks.peers.client import ALLOCATOR
 from benchmarks.peers.rows import CIRCUITS
 
-from qweft.environment import LoadMeter, environment, share_said
-from qweft.files import write_json
+from qweft.core.environment import LoadMeter, environment, share_said
+from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 TOKENS = {4: 4096, 6: 4096, 8: 512, 10: 512}

@@ -15,7 +15,7 @@ from statistics import quantiles
 
 import numpy as np
 
-from qweft.comparison.rates import Losses, best_tried, next_rate, optimum, shortfall
+from qweft.comparison.judge.rates import Losses, best_tried, next_rate, optimum, shortfall
 
 CURVATURES = (0.004, 0.02, 0.08)
 NOISES = (0.001, 0.005, 0.015)

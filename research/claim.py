@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from qweft.comparison.random_effects import quantile
+from qweft.comparison.judge.random_effects import quantile
 from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, DASHES, INK
 from research.evidence import read

@@ -19,7 +19,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.comparison.method_kinds import core_of
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.output import Console
 from qweft.exporting.config import LORAS, TARGETS
 from qweft.exporting.run import export
 from qweft.method.names import has_circuit
@@ -27,7 +28,6 @@ from qweft.method.shipping import is_plain_lora, why_no_lora
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_tokenizer
 from qweft.models.resolve import resolve
-from qweft.output import Console
 from research import evidence
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qweft.comparison.judge.summarise import holm, summarise
+from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import Run
-from qweft.comparison.summarise import holm, summarise
-from qweft.comparison.summary import Summary, paired
-from qweft.comparison.wording import effect_said
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 NUMBERS = (1_500, 5_000, 10_000, 30_000, 57_600, 100_000, 350_000)
 """Budgets in trained numbers; 57,600 are LoRA's of rank 1 on q_proj and v_proj."""

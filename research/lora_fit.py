@@ -19,6 +19,7 @@ import yaml
 from peft import convert_to_lora
 
 from qweft import train
+from qweft.core.output import Console
 from qweft.data.batches import Collator
 from qweft.data.load import load_data
 from qweft.evaluation.loss import held_out_loss
@@ -30,7 +31,6 @@ from qweft.exporting.measure import replaced
 from qweft.exporting.merging import changes
 from qweft.exporting.plan import first_rows
 from qweft.models.load import load_model
-from qweft.output import Console
 from research import evidence
 
 CONFIG = Path(__file__).with_suffix(".yaml")

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import Run
-from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary, paired
-from qweft.comparison.wording import effect_said
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 VERDICTS = {"lower": ": better", "higher": ": worse", "equivalent": ": equivalent"}
 

@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.searched import Search, searches
-from qweft.errors import QweftError
+from qweft.comparison.judge.searched import Search, searches
+from qweft.core.errors import QweftError
 
 
 def joined(search: Mapping[str, Any], more: Mapping[str, Any]) -> list[Search]:

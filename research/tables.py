@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import ONCE, Look
-from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary, paired
-from qweft.comparison.wording import effect_said
 from research import claim, evidence, exports, front, lora_fit, methods
 
 DOCS = Path(__file__).parents[1] / "docs"

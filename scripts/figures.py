@@ -19,9 +19,9 @@ from scripts.forests import (
 from scripts.fronts import SENTENCES, draw_front, read_front
 from scripts.picture import FOLDER, ROOT, THEMES, Numbers, Picture, read_json
 
+from qweft.core.files import write_bytes
 from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, DASHES, INK
-from qweft.files import write_bytes
 
 BLUE, ORANGE, GREEN, PINK, OLIVE, SKY = COLOURS
 

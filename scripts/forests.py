@@ -8,11 +8,11 @@ from matplotlib.figure import Figure, FigureBase
 from research import evidence
 from scripts.picture import Numbers
 
+from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.judge.summary import paired
+from qweft.comparison.report.wording import ANSWERS
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import ONCE, Look
-from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import paired
-from qweft.comparison.wording import ANSWERS
 from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, INK
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.dist import DIST, ROOT, tracked
 
-from qweft.environment import source_commit
+from qweft.core.environment import source_commit
 
 PACKAGES = ("pytest", "pluggy", "iniconfig", "pygments", "peft")
 """pytest with what it needs (but packaging, which transformers has), and PEFT if the machine's is too old."""

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from qweft.claims import CLAIM, claimed_output
-from qweft.errors import QweftError
-from qweft.files import free_name
+from qweft.core.claims import CLAIM, claimed_output
+from qweft.core.errors import QweftError
+from qweft.core.files import free_name
 from tests.forked import Forked, needs_fork
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from qweft.errors import QweftError
-from qweft.files import (
+from qweft.core.errors import QweftError
+from qweft.core.files import (
     check_can_be_written,
     check_file,
     folder_beside,
     write_bytes,
 )
-from qweft.records import read_record, write_record
+from qweft.core.records import read_record, write_record
 
 
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path):

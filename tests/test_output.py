@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qweft.cli.main import COMMANDS, main
-from qweft.output import Console
-from qweft.text import CONTROLS, PlainStream, json_text, plain, protect_streams
+from qweft.core.output import Console
+from qweft.core.text import CONTROLS, PlainStream, json_text, plain, protect_streams
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x9d0;t\x9c\u202eevil\u2066\x08\x7f\r[red]:smile:"
 LEFT = "[2J]0;t31m0;tevil[red]:smile:"

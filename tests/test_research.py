@@ -7,7 +7,7 @@ import pytest
 from benchmarks import report
 from research import evidence, front, tables
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.training.config import TrainingConfig
 
 

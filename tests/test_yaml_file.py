@@ -2,8 +2,8 @@
 
 import pytest
 
-from qweft.errors import QweftError
-from qweft.yaml_file import load
+from qweft.core.errors import QweftError
+from qweft.core.yaml_file import load
 
 
 def test_own_keys_stand_in_place_of_merged_ones():

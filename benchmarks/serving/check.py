@@ -33,17 +33,17 @@ from benchmarks.run import machine
 from peft import PeftModel
 
 from qweft.adapter.attach import detach, quiet_peft
+from qweft.core.files import write_json
+from qweft.core.schema import build
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.evaluation.generation import greedy
 from qweft.exporting.config import TARGETS
 from qweft.exporting.gguf import write_model
 from qweft.exporting.plan import load_rows, plan_export
 from qweft.exporting.run import export
-from qweft.files import write_json
 from qweft.method.peft_methods import OWN
 from qweft.method.shipping import is_plain_lora, method_name, why_no_lora
 from qweft.models.load import LoadedModel, load_model
-from qweft.schema import build
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 if TYPE_CHECKING:  # for type checkers; `__getattr__` imports them
     from qweft.adapter import QwthnConfig as QwthnConfig
@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # for type checkers; `__getattr__` imports them
     from qweft.circuit.description import c as c
     from qweft.circuit.description import circuit_of as circuit_of
     from qweft.circuit.description import t as t
-    from qweft.layer import QuantumLayer as QuantumLayer
     from qweft.method.presets import presets as presets
+    from qweft.quantum_layer import QuantumLayer as QuantumLayer
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,7 @@ _NAMES = {
     "qweft.adapter": ("QwthnConfig", "QwthnModel", "find_bases", "hotswap_adapter"),
     "qweft.api": ("compare", "evaluate", "export", "train"),
     "qweft.circuit.description": ("Circuit", "c", "circuit_of", "t"),
-    "qweft.layer": ("QuantumLayer",),
+    "qweft.quantum_layer": ("QuantumLayer",),
     "qweft.method.presets": ("presets",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

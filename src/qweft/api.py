@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from qweft import yaml_file
 from qweft.comparison.config import ComparisonConfig
+from qweft.core import yaml_file
+from qweft.core.errors import QweftError
+from qweft.core.schema import ALTERNATIVES, Reader, build, kinds_of
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.exporting.config import ExportConfig, Target
 from qweft.method.presets import read_circuits
 from qweft.models.config import ModelConfig
-from qweft.schema import ALTERNATIVES, Reader, build, kinds_of
 from qweft.training.config import RunConfig
 
 
@@ -163,7 +163,7 @@ def compare(
         compared = compare("my.csv", budget="20min")
         print(compared.conclusion, compared.adapter)
     """
-    from qweft.comparison.starter import is_config, starter, that_ship
+    from qweft.comparison.search.starter import is_config, starter, that_ship
 
     keys = _checked(ComparisonConfig, keys, "compare")
     if isinstance(what, ComparisonConfig | Mapping) or is_config(str(what)):
@@ -181,7 +181,7 @@ def compare(
     from qweft.comparison.report.content import Content
     from qweft.comparison.results_file import WINNER, read_results
     from qweft.comparison.runner import compare as run_comparison
-    from qweft.output import Console
+    from qweft.core.output import Console
 
     config = that_ship(config, Console(stderr=True).say)
     check_start(config)

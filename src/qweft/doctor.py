@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from packaging.requirements import Requirement
 
-from qweft.files import cache_folder
-from qweft.text import progress
+from qweft.core.files import cache_folder
+from qweft.core.text import progress
 
 STEPS, ROWS = 12, 8
 ADAPTER = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
@@ -75,7 +75,9 @@ def _machine() -> Iterator[Finding]:
 
 def _circuits(device: str, dtype: torch.dtype, most: float) -> str:
     """Compare the engine's values and gradients on a device with gate-by-gate simulation in float64."""
-    from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, fused, gate_by_gate
+    from qweft.circuit import crz_ring_ansatz, expectation_values, gate_by_gate
+    from qweft.circuit.cpu import compiled
+    from qweft.circuit.gpu import fused
 
     if device == "cuda" and not torch.cuda.is_available():
         return "left out: no GPU"

@@ -8,8 +8,9 @@ from torch import nn
 
 from qweft import QwthnConfig
 from qweft.adapter import few_tokens, layer
-from qweft.circuit import compiled, crz_ring_ansatz, gate_by_gate
+from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.circuit.alternating import alternating_form
+from qweft.circuit.cpu import compiled
 
 CORES = ["identity", "linear", "quantum", "quantum_linear", "quantum_weighted", "quantum_gated", "frozen_linear"]
 pytestmark = pytest.mark.skipif(not compiled.available(), reason="Numba cannot compile here")
@@ -144,8 +145,8 @@ def test_an_output_of_another_size_is_not_read_beyond_its_end(taken, change):
 @torch.no_grad()
 @pytest.mark.parametrize("qubits", range(1, 11))
 def test_the_circuit_of_one_token(qubits):
-    from qweft.circuit.token_kernel import find_values
-    from qweft.circuit.vector import LANES
+    from qweft.circuit.cpu.token_kernel import find_values
+    from qweft.circuit.cpu.vector import LANES
 
     circuit = crz_ring_ansatz(qubits, 3)
     generator = torch.Generator().manual_seed(qubits)

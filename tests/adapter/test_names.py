@@ -12,7 +12,7 @@ import qweft.adapter  # noqa: F401  registers the method
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.functions import FUNCTIONS, CircuitFunction
 from qweft.adapter.maps import MAPS
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.method import names, peft_methods
 from qweft.method.specification import check_specification
 

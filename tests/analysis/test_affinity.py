@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from qweft.analysis.layers import non_affinity
+from qweft.inspect.layers import non_affinity
 
 
 def tokens(count=4000, r=3, seed=0):

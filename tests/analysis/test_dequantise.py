@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from qweft.analysis.dequantise import KINDS, dequantise, in_place, terms
-from qweft.analysis.describe import replacements
-from qweft.analysis.layers import fitted
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
 from qweft.evaluation.on_device import circuit_layers
+from qweft.inspect.dequantise import KINDS, dequantise, in_place, terms
+from qweft.inspect.describe import replacements
+from qweft.inspect.layers import fitted
 from tests.analysis.examples import adapted
 
 PAD = 0

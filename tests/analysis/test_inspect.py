@@ -9,9 +9,9 @@ from peft import LoraConfig, VeraConfig, get_peft_model
 from rich.console import Console
 
 from qweft import QweftError, QwthnConfig, find_bases
-from qweft.analysis.describe import describe
-from qweft.analysis.measures import MEASURES
-from qweft.analysis.run import inspect_adapter
+from qweft.inspect.describe import describe
+from qweft.inspect.measures import MEASURES
+from qweft.inspect.run import inspect_adapter
 from qweft.method.names import PARTS
 from tests.analysis.examples import LORA, SMALL, adapted, batches, with_lora
 from tests.tiny_models import tiny_llama

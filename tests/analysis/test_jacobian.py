@@ -8,8 +8,8 @@ import torch
 from peft import LoraConfig
 
 from qweft import QwthnConfig
-from qweft.analysis.jacobian import small_jacobians, spread_of
-from qweft.analysis.layers import layer_maps
+from qweft.inspect.jacobian import small_jacobians, spread_of
+from qweft.inspect.layers import layer_maps
 from tests.analysis.examples import SMALL, branch_of, one_layer
 
 TOKENS = 12

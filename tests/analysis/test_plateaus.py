@@ -6,8 +6,8 @@ import pytest
 import torch
 from benchmarks.plateaus import ansatz_variance, variances_of
 
-from qweft.analysis import states
 from qweft.circuit import crz_ring_ansatz, gate_by_gate
+from qweft.inspect import states
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from qweft import QweftError
-from qweft.analysis.run import inspect
 from qweft.cli.main import main
 from qweft.data.config import DataConfig
+from qweft.inspect.run import inspect
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qweft import QwthnConfig
-from qweft.analysis.layers import LayerMap, layer_maps, shares_of
+from qweft.inspect.layers import LayerMap, layer_maps, shares_of
 from tests.analysis.examples import SMALL, branch_of, one_layer
 
 

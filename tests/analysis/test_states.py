@@ -6,14 +6,14 @@ import pennylane
 import pytest
 import torch
 
-from qweft.analysis.states import (
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, final_states
+from qweft.inspect.states import (
     BINS,
     ansatz_expressibility,
     expressibility,
     haar_log_shares,
     meyer_wallach,
 )
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, final_states
 
 
 def basis(n, *places):

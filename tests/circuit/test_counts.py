@@ -10,8 +10,8 @@ from qiskit import QuantumCircuit
 
 from qweft.circuit import Circuit, crz_ring_ansatz, unentangled
 from qweft.circuit.description import counts
+from qweft.circuit.draw.picture import KINDS, circuit_picture
 from qweft.circuit.formats import to_qiskit
-from qweft.circuit.picture import KINDS, circuit_picture
 
 CIRCUITS = [
     crz_ring_ansatz(4, 2),

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz
-from qweft.circuit.drawing import Part, circuit_text, columns, label, parts
-from qweft.circuit.picture import circuit_figure
+from qweft.circuit.draw.drawing import Part, circuit_text, columns, label, parts
+from qweft.circuit.draw.picture import circuit_figure
 
 BOX = re.compile(r"R[YZ]\([ct]\d+\)")
 check = settings(max_examples=60, deadline=None)

@@ -190,7 +190,7 @@ def test_many_tokens_in_chunks(path, monkeypatch):
 def test_tokens_shared_out_to_threads(monkeypatch, tokens):
     circuit = crz_ring_ansatz(4, 2)
     case = random_case(circuit, tokens=tokens)
-    monkeypatch.setattr("qweft.circuit.compiled.WORK_OF_A_THREAD", 1)
+    monkeypatch.setattr("qweft.circuit.cpu.compiled.WORK_OF_A_THREAD", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

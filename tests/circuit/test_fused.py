@@ -12,9 +12,10 @@ import sys
 import pytest
 import torch
 
-from qweft.circuit import Circuit, Gate, crz_ring_ansatz, engine, fused, gate_by_gate
+from qweft.circuit import Circuit, Gate, crz_ring_ansatz, engine, gate_by_gate
 from qweft.circuit.alternating import alternating_form
-from qweft.circuit.fused import MAX_QUBITS, available
+from qweft.circuit.gpu import fused
+from qweft.circuit.gpu.fused import MAX_QUBITS, available
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 INSTALLED = importlib.util.find_spec("triton") is not None
@@ -25,7 +26,7 @@ needs_triton = pytest.mark.skipif(not INSTALLED, reason="Triton is not installed
 
 
 def by_blocks(inputs, rotations, diagonals, uploads):
-    from qweft.circuit import fused_kernels
+    from qweft.circuit.gpu import fused_kernels
 
     return engine.run(engine.Blocks(uploads, fused_kernels), inputs, rotations, diagonals)
 
@@ -91,7 +92,7 @@ class TestKernels:
         assert to_parameters.shape == (circuit.parameters,) and not to_parameters.any()
 
     def test_several_tiles_a_program(self, monkeypatch):
-        from qweft.circuit import fused_kernels
+        from qweft.circuit.gpu import fused_kernels
 
         tile = fused_kernels.TILES[3]._replace(tokens=2, programs=1)
         monkeypatch.setitem(fused_kernels.TILES, 3, tile)
@@ -99,7 +100,7 @@ class TestKernels:
         check(crz_ring_ansatz(3, 2), 7, torch.float64)
 
     def test_partial_sums_have_a_bound(self, monkeypatch):
-        from qweft.circuit import fused_kernels
+        from qweft.circuit.gpu import fused_kernels
 
         monkeypatch.setattr(fused_kernels, "PARTIAL_BYTES", 0)
         check(crz_ring_ansatz(3, 2), 33, torch.float64)
@@ -196,7 +197,7 @@ def test_in_the_interpreter():
 COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from qweft.circuit.fused_kernels import TILES, backward_kernel, forward_kernel
+from qweft.circuit.gpu.fused_kernels import TILES, backward_kernel, forward_kernel
 
 tile = TILES[4]
 for kernel in (forward_kernel, backward_kernel):

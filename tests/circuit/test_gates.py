@@ -11,11 +11,11 @@ import torch
 from qweft.circuit import Circuit, Gate, crz_ring_ansatz, expectation_values, final_states
 from qweft.circuit.alternating import alternating_form
 from qweft.circuit.description import c, circuit_of, counts, t
-from qweft.circuit.drawing import circuit_text
+from qweft.circuit.draw.drawing import circuit_text
+from qweft.circuit.draw.picture import circuit_figure
 from qweft.circuit.formats import FORMATS, to_pennylane, to_qiskit
 from qweft.circuit.formats.origin import program
 from qweft.circuit.gates import GATES
-from qweft.circuit.picture import circuit_figure
 from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
 from qweft.devices.mitigation import folded
 from qweft.devices.noise.native import native_gates

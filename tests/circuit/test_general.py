@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.circuit import compiled, expectation_values, gate_by_gate
+from qweft.circuit import expectation_values, gate_by_gate
+from qweft.circuit.cpu import compiled
 from qweft.circuit.description import Circuit, c, circuit_of, hardware_efficient_ansatz, t
 from qweft.circuit.formats import from_openqasm3, to_openqasm3, to_pennylane
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 
 def random_circuit(seed):

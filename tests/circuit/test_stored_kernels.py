@@ -11,7 +11,7 @@ pytest.importorskip("numba")
 CALLER = """
 from pathlib import Path
 from called import twice
-from qweft.circuit.vector import stored_by
+from qweft.circuit.cpu.vector import stored_by
 ADDED = {added}
 
 @stored_by(Path(__file__).with_name("called.py"))
@@ -48,7 +48,7 @@ def test_stored_code_is_used_until_a_called_function_or_a_constant_changes(tmp_p
 
 def test_all_kernels_are_stored_with_their_sources():
     from qweft.adapter import few_kernel
-    from qweft.circuit import kernels, token_kernel
+    from qweft.circuit.cpu import kernels, token_kernel
 
     values = [each for module in (kernels, token_kernel, few_kernel) for each in vars(module).values()]
     compiled = [each for each in values if hasattr(each, "py_func")]

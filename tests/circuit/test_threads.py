@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from qweft.circuit import compiled, crz_ring_ansatz, expectation_values, threads
+from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.circuit.cpu import compiled, threads
 from tests.forked import Forked, needs_fork
 
 PARTS = [(start, start + 3) for start in range(0, 30, 3)]

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.circuit import crz_ring_ansatz, gate_by_gate, unentangled
-from qweft.circuit_view.config import ANGLES, angle_keys
 from qweft.cli.main import main
+from qweft.inspect.circuit_view.config import ANGLES, angle_keys
 from tests.evaluation.noise.test_noise import HYBRID, trained
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -59,8 +59,8 @@ def angles_in_file(adapter, layer=LAYER):
 
 
 def test_it_needs_no_base_model(adapter, capsys, monkeypatch):
-    monkeypatch.setattr("qweft.circuit_view.run.model_of", None)
-    monkeypatch.setattr("qweft.circuit_view.run.load_model", None)
+    monkeypatch.setattr("qweft.inspect.circuit_view.run.model_of", None)
+    monkeypatch.setattr("qweft.inspect.circuit_view.run.load_model", None)
     found = read(capsys, adapter, "--layer", LAYER)
     assert found["layer"] == LAYER and found["core"] == "quantum_linear"
     assert found["circuit"]["qubits"] == 3 and found["circuit"]["layers"] == 2
@@ -170,7 +170,7 @@ def test_pictures(adapter, capsys, tmp_path, ending, start):
 
 def test_layers_are_in_the_order_of_their_numbers(adapter, monkeypatch):
     keys = [f"base_model.model.{name}{ANGLES}" for name in ("h.10.q", "h.2.v", "h.2.q")]
-    monkeypatch.setattr("qweft.circuit_view.config.shapes_in", lambda _: keys)
+    monkeypatch.setattr("qweft.inspect.circuit_view.config.shapes_in", lambda _: keys)
     assert list(angle_keys(adapter)) == ["h.2.q", "h.2.v", "h.10.q"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from qweft.cli.main import main
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
-from qweft.errors import saying_when_stopped
+from qweft.core.errors import saying_when_stopped
 
 
 def test_plan_json_prints_only_json(fake, capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qweft.cli.main import main
-from qweft.errors import memory_said, saying_when_stopped
+from qweft.core.errors import memory_said, saying_when_stopped
 from qweft.training import loop
 from tests.cli.test_stopped import place, words_of  # noqa: F401
 

@@ -3,7 +3,7 @@ import pytest
 from qweft.cli.command import COMMANDS
 from qweft.cli.help import settings
 from qweft.cli.main import main
-from qweft.schema import is_leaf, is_mapping
+from qweft.core.schema import is_leaf, is_mapping
 
 
 def help_of(capsys, command):

@@ -3,7 +3,7 @@ import pytest
 from qweft.cli.command import Command
 from qweft.cli.parser import Options, dump_yaml, parse, split
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.training.config import RunConfig
 
 

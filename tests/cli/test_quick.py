@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from qweft.cli.main import COMMANDS
-from qweft.records import write_record
+from qweft.core.records import write_record
 from tests.tiny_folder import save_rows
 
 RUNNER = """

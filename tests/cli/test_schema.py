@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 from jsonschema import Draft202012Validator
 
-from qweft import yaml_file
 from qweft.cli.main import main
 from qweft.cli.schema import FILES, schema_of
 from qweft.comparison.config import ComparisonConfig
-from qweft.errors import QweftError
+from qweft.core import yaml_file
+from qweft.core.errors import QweftError
+from qweft.core.schema import Reader, build
 from qweft.method.specification import check_specification
-from qweft.schema import Reader, build
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.space import space_of
 from qweft.training.config import RunConfig

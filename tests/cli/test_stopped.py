@@ -9,8 +9,8 @@ import time
 import pytest
 import yaml
 
-from qweft.claims import CLAIM, claimed_output
 from qweft.cli.main import main
+from qweft.core.claims import CLAIM, claimed_output
 from qweft.evaluation import saved
 from qweft.training.trainer import StepRecorder
 from tests.forked import Forked, needs_fork

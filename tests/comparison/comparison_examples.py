@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from qweft.comparison import runner
 from qweft.comparison.config import ComparisonConfig, MethodConfig
+from qweft.comparison.judge.statistics import Pairing
+from qweft.comparison.judge.verdicts import Verdict, findings
+from qweft.comparison.report.wording import text_of
 from qweft.comparison.results import Run
-from qweft.comparison.statistics import Pairing
-from qweft.comparison.verdicts import Verdict, findings
-from qweft.comparison.wording import text_of
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.presets import stated

@@ -12,9 +12,9 @@ from qweft.cli.main import main
 from qweft.cli.parser import read
 from qweft.comparison.config import HalvingConfig, MethodConfig
 from qweft.comparison.plan import resolve, within
-from qweft.comparison.starter import QUICK, config_of_model, starter, width_of
+from qweft.comparison.search.starter import QUICK, config_of_model, starter, width_of
 from qweft.comparison.timing import Budget, budget_of
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.config import ModelConfig
 from tests.comparison.comparison_examples import LORA, comparison
 

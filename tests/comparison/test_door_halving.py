@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from qweft.cli.main import main
-from qweft.comparison import starter as starters
 from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import HalvingConfig, MethodConfig
-from qweft.comparison.halving import how_far_behind, standings
-from qweft.comparison.pacing import Costs
+from qweft.comparison.judge.halving import how_far_behind, standings
 from qweft.comparison.plan import rung_sizes, rung_steps
-from qweft.errors import QweftError
+from qweft.comparison.search import starter as starters
+from qweft.comparison.search.pacing import Costs
+from qweft.core.errors import QweftError
 from tests.comparison.comparison_examples import LORA, comparison, results
 from tests.comparison.comparison_examples import run as example
 
@@ -177,7 +177,7 @@ def test_a_data_file_alone_ends_in_a_sentence(places, tmp_path, monkeypatch, cap
     own = {"lora": (LORA, 0.01), "wide": ({**LORA, "r": 4}, 0.01), "ia3": ({"peft_type": "IA3"}, 0.01)}
     monkeypatch.setitem(starters.CANDIDATES, "quick", own)
     costs = Costs([(0.5, 0.1)] * 3, 0.01, 0.01)
-    monkeypatch.setattr("qweft.comparison.pacing.measured", lambda *_: costs)
+    monkeypatch.setattr("qweft.comparison.search.pacing.measured", lambda *_: costs)
     monkeypatch.chdir(tmp_path)
     words = ["compare", places[1], "--model", places[0], "--budget", "4min", "--train", "--training.batch_size", "8"]
     assert main([*words, "--evaluation.answers", "0"]) == 0

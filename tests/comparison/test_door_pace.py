@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from qweft.comparison import pacing
 from qweft.comparison.config import HalvingConfig
-from qweft.comparison.pacing import Costs, Pace, pace_of, seconds_of
-from qweft.errors import QweftError
+from qweft.comparison.search import pacing
+from qweft.comparison.search.pacing import Costs, Pace, pace_of, seconds_of
+from qweft.core.errors import QweftError
 from tests.comparison.comparison_examples import results
 from tests.comparison.test_door_halving import halved
 

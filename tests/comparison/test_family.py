@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from benchmarks import judges
 
-from qweft.comparison.decision import conclusion
-from qweft.comparison.statistics import Look
-from qweft.comparison.summarise import holm, levels, questions, summarise, undecided
-from qweft.comparison.summary import paired
-from qweft.comparison.verdicts import findings
+from qweft.comparison.judge.statistics import Look
+from qweft.comparison.judge.summarise import holm, levels, questions, summarise, undecided
+from qweft.comparison.judge.summary import paired
+from qweft.comparison.judge.verdicts import findings
+from qweft.comparison.report.decision import conclusion
 from tests.comparison.comparison_examples import runs
 
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from qweft.comparison import trial
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
+from qweft.comparison.run import trial
+from qweft.comparison.run.context import Context
 from qweft.evaluation.config import EvaluationConfig
 from qweft.training.config import TrainingConfig
 

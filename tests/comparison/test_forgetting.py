@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison.summary import forgotten
-from qweft.errors import QweftError
+from qweft.comparison.judge.summary import forgotten
+from qweft.core.errors import QweftError
 from qweft.evaluation.run import evaluate
 from tests.comparison.comparison_examples import comparison, results, run
 

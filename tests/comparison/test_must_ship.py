@@ -3,11 +3,11 @@
 import pytest
 
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.comparison.decision import recommend
-from qweft.comparison.starter import that_ship
-from qweft.comparison.summarise import summarise
-from qweft.comparison.table import COLUMNS
-from qweft.errors import QweftError
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.report.decision import recommend
+from qweft.comparison.report.table import COLUMNS
+from qweft.comparison.search.starter import that_ship
+from qweft.core.errors import QweftError
 from tests.comparison.comparison_examples import run
 
 ADAPTERS = {

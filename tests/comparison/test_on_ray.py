@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.sweep.config import Axis, SpaceConfig, SweepConfig
 from qweft.sweep.run import sweep
 from tests.comparison.comparison_examples import LORA, comparison, results

@@ -15,7 +15,7 @@ from qweft.cli.main import COMMANDS
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import count, matched, put_on, resolve_methods, trained
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.models.load import checksum
 from qweft.training.config import TrainingConfig

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison import trial, tune, workers
 from qweft.comparison.checks import for_search
 from qweft.comparison.config import MethodConfig
+from qweft.comparison.judge.searched import searches
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
-from qweft.comparison.searched import searches
+from qweft.comparison.run import trial, workers
+from qweft.comparison.search import tune
 from tests.comparison.comparison_examples import comparison, results
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from benchmarks.shortfall import covered
 
-from qweft.comparison.random_effects import tail
-from qweft.comparison.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
-from qweft.comparison.searched import Search, doubt
+from qweft.comparison.judge.random_effects import tail
+from qweft.comparison.judge.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
+from qweft.comparison.judge.searched import Search, doubt
 from tests.comparison.comparison_examples import verdict
 
 

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qweft.cli.main import main
-from qweft.comparison import runner, trial
+from qweft.comparison import runner
 from qweft.comparison.checks import for_search
 from qweft.comparison.config import MethodConfig
 from qweft.comparison.plan import resolve
+from qweft.comparison.run import trial
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from tests.comparison.comparison_examples import LORA, comparison, results
 

@@ -7,8 +7,8 @@ import pytest
 from benchmarks import coverage
 from scipy import stats
 
-from qweft.comparison.random_effects import errors_of
-from qweft.comparison.statistics import LONE, Look, pair, sign_flip_p
+from qweft.comparison.judge.random_effects import errors_of
+from qweft.comparison.judge.statistics import LONE, Look, pair, sign_flip_p
 
 
 def against_one(losses, **rows):

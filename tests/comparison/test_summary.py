@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.method_kinds import core_of, differences, kind_of, maps_of
-from qweft.comparison.summarise import summarise
-from qweft.comparison.table import COLUMNS
+from qweft.comparison.report.table import COLUMNS
 from tests.comparison.comparison_examples import run, runs
 
 

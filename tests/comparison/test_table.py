@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from qweft.comparison.summarise import summarise
-from qweft.comparison.table import COLUMNS, SHORT, markdown_rows, summary_rows, table_of
-from qweft.text import escaped
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.report.table import COLUMNS, SHORT, markdown_rows, summary_rows, table_of
+from qweft.core.text import escaped
 from tests.comparison.comparison_examples import run, runs
 
 SUMMARY = summarise(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.comparison.decision import conclusion, recommend
-from qweft.comparison.searched import doubts_said
-from qweft.comparison.statistics import Look
-from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import paired
-from qweft.comparison.verdicts import best_of, claimed, findings
-from qweft.comparison.wording import text_of
+from qweft.comparison.judge.searched import doubts_said
+from qweft.comparison.judge.statistics import Look
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.judge.summary import paired
+from qweft.comparison.judge.verdicts import best_of, claimed, findings
+from qweft.comparison.report.decision import conclusion, recommend
+from qweft.comparison.report.wording import text_of
 from tests.comparison.comparison_examples import ADAPTERS, run, runs
 
 WORSE = [1.018, 1.020, 1.024]

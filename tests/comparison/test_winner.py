@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from qweft.cli.main import main
-from qweft.comparison.decision import Recommendation
+from qweft.comparison.report.decision import Recommendation
 from qweft.comparison.winner import commands_for, keep_winner
-from qweft.files import write_json
+from qweft.core.files import write_json
 from qweft.training.config import RunConfig
 from qweft.training.run import train
 from tests.comparison.comparison_examples import comparison, run

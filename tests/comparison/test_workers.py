@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from qweft.cli.main import main
-from qweft.comparison import trial, workers
+from qweft.comparison.run import trial, workers
 from tests.comparison.comparison_examples import LORA, comparison
 from tests.forked import Forked, needs_fork
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 HOLD = """
 import sys, pathlib
-from qweft.comparison.workers import claimed
+from qweft.comparison.run.workers import claimed
 with claimed(pathlib.Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     sys.stdin.readline()
@@ -89,7 +89,7 @@ def test_the_first_process_takes_its_share_of_the_cores_and_imports_no_torch_bef
     # The runs are replaced by a look at the threads, and the other worker by the program `true`.
     code = f"""
 import os, sys, types
-import qweft.cli.main, qweft.comparison.workers
+import qweft.cli.main, qweft.comparison.run.workers
 print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])
 
 def compare(*_, begin, **__):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qweft.files import write_bytes
+from qweft.core.files import write_bytes
 from tests.conformance.families import FAMILIES
 from tests.conformance.features import FEATURES
 from tests.conformance.methods import METHODS

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.errors import QweftError
 from tests.data.tiny_tokenizer import learned_text
 
 

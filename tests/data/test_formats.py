@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.formats import format_of, to_conversation, unread_of
 from qweft.data.load import load_data
 from qweft.data.turns import RowError
-from qweft.errors import QweftError
 from tests.data.test_held_out_sources import write
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]

@@ -2,9 +2,9 @@
 
 import pytest
 
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.errors import QweftError
 from tests.data.test_held_out_sources import write
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.split import ASKED_ELSEWHERE, LEFT_OVER, Source, split
-from qweft.errors import QweftError
 
 
 def write(path, rows):

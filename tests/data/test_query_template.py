@@ -2,9 +2,9 @@
 
 import pytest
 
+from qweft.core.errors import QweftError
 from qweft.data.template import for_others, render, with_template
 from qweft.data.tokens import tokenise
-from qweft.errors import QweftError
 from qweft.evaluation.generation import prompt_of
 from tests.data.tiny_tokenizer import CHATML, learned_text
 

@@ -5,10 +5,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.load import read_sources
 from qweft.data.read import located_rows
-from qweft.errors import QweftError
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
 from qweft.data.split import Source, split
-from qweft.errors import QweftError
 from tests.data.test_held_out_sources import asked, write
 
 

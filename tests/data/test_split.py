@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation, Message
 from qweft.data.split import LEFT_OVER, Source
 from qweft.data.split import split as split_shares
-from qweft.errors import QweftError
 
 
 def split(data, validation, test, seed, train=None, usable=lambda _: True):

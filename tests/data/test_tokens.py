@@ -8,11 +8,11 @@ from tokenizers.processors import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
+from qweft.core.errors import QweftError
 from qweft.data.batches import Collator
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import render, with_template
 from qweft.data.tokens import IGNORED, fit, target_tokens, tokenise, windows
-from qweft.errors import QweftError
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
 CHAT, PLAIN = make_tokenizer(CHATML), make_tokenizer(None)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from qweft.circuit import crz_ring_ansatz, expectation_values
+from qweft.core.errors import QweftError
 from qweft.devices import BoundCircuits, DeviceError, Frequencies, Measurer, make_device
 from qweft.devices.outcomes import from_counts
-from qweft.errors import QweftError
 
 CIRCUIT = crz_ring_ansatz(3, 2)
 

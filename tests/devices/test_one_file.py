@@ -12,10 +12,10 @@ import torch
 import qweft.devices.providers as folder
 from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.cli.main import main
+from qweft.core.redaction import without_secrets
 from qweft.devices import Measurer, make_device
 from qweft.devices.jobs import Budget, Caps, Executor, PriceList, Store
 from qweft.devices.registry import families
-from qweft.redaction import without_secrets
 
 TOY = """
 from qweft.devices.device import Entry, Provider

@@ -14,7 +14,7 @@ from research import evidence
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.cli.main import main
-from qweft.comparison.starter import is_config
+from qweft.comparison.search.starter import is_config
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.docs.blocks import BLOCKS, ROOT
 from tests.tiny_folder import save_rows

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.scores import ratio
 from tests.tiny_models import tiny_gpt2, tiny_llama

@@ -9,8 +9,10 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from qweft.adapter.attach import adapter_config, attach
+from qweft.core.errors import QweftError
+from qweft.core.files import write_json
+from qweft.core.records import write_record
 from qweft.data.load import load_data
-from qweft.errors import QweftError
 from qweft.evaluation import saved
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.noise.config import NoiseConfig
@@ -19,11 +21,9 @@ from qweft.evaluation.record import model_of, sections_of
 from qweft.evaluation.run import evaluate
 from qweft.evaluation.saved import put_on
 from qweft.exporting.run import export
-from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.models.packages import SMOLLM2
-from qweft.records import write_record
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
 from tests.tiny_folder import save_rows, save_tiny_model

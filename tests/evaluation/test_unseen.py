@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import pytest
 
-from qweft.analysis.run import inspect
 from qweft.cli.main import main
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.run import evaluate
+from qweft.inspect.run import inspect
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train

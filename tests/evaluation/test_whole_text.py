@@ -13,8 +13,8 @@ from peft import (
 )
 from torch.nn.functional import cross_entropy
 
+from qweft.core.errors import QweftError
 from qweft.data.tokens import IGNORED
-from qweft.errors import QweftError
 from qweft.evaluation.generation import greedy_together
 from qweft.evaluation.loss import held_out_loss
 from tests.tiny_models import tiny_llama

@@ -19,7 +19,7 @@ FILE = "adapter_model.safetensors"
 OTHER = """
 import os, resource, signal, sys
 from pathlib import Path
-from qweft.files import folder_beside
+from qweft.core.files import folder_beside
 
 target, content, way = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), sys.argv[3]
 if way == "full disk":

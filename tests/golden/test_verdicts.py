@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from research.evidence import names, read
 
-from qweft.comparison.decision import recommend
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.judge.verdicts import best_of
 from qweft.comparison.report.content import Content
-from qweft.comparison.summarise import summarise
-from qweft.comparison.verdicts import best_of
+from qweft.comparison.report.decision import recommend
 
 RECORD = Path(__file__).parent / "verdicts.json"
 DIGITS = 8

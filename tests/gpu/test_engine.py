@@ -5,7 +5,8 @@ tests/circuit/test_fused.py.
 import pytest
 import torch
 
-from qweft.circuit import crz_ring_ansatz, engine, expectation_values, fused
+from qweft.circuit import crz_ring_ansatz, engine, expectation_values
+from qweft.circuit.gpu import fused
 from qweft.circuit.precision import exact_products
 from tests.gpu.device import DEVICE, HAS_CUDA, cuda_only, gpu, two_devices
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from peft import get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.evaluation.record import model_of
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig

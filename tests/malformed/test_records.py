@@ -7,8 +7,8 @@ import pytest
 
 from qweft.adapter.loading import read_config
 from qweft.comparison.report.write import remake_report
-from qweft.comparison.trial import read_record as read_run
-from qweft.errors import QweftError
+from qweft.comparison.run.trial import read_record as read_run
+from qweft.core.errors import QweftError
 from qweft.evaluation.record import run_config, sections_of
 from qweft.publish.push import plan_push
 from qweft.training.config import RunConfig

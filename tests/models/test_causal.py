@@ -5,7 +5,7 @@ import torch
 import transformers
 from transformers import LlamaForCausalLM
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.causal import check_outputs
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model

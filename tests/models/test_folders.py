@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.causal import check_config
 from qweft.models.config import ModelConfig, allow_remote_code
 from qweft.models.load import load_model

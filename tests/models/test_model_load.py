@@ -3,7 +3,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.models.load import checksum, choose_device, choose_dtype, load_model
 from tests.tiny_models import tiny_llama

@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import qweft.models.embedded as preparing
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.embedded import prepare, tie_twin_embeddings
 from qweft.models.packages import EMBEDDED_MODELS, MARK
 

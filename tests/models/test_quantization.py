@@ -15,9 +15,9 @@ from transformers import (
 
 from qweft.adapter.attach import adapter_config, attach
 from qweft.cli.main import main
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data
-from qweft.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
 from qweft.method.specification import ON_QUANTIZED, check_on_quantized
 from qweft.models.config import ModelConfig

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models import resolve as hub
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EMBEDDED_MODELS, installed_file

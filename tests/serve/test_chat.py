@@ -7,9 +7,9 @@ import torch
 from peft import LoraConfig, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation, Message
 from qweft.data.read import located_rows
-from qweft.errors import QweftError
 from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig

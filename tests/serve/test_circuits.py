@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qweft.circuit import expectation_values
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.evaluation.on_device import circuit_layers, on_device
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig

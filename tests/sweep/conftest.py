@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from qweft.schema import Reader, build
+from qweft.core.schema import Reader, build
 from qweft.sweep.config import SpaceConfig, SweepConfig
 from tests.comparison.comparison_examples import comparison
 from tests.tiny_folder import save_rows, save_tiny_model

@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from qweft.sweep.config import Axis, SpaceConfig

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from qweft.cli.main import main
-from qweft.comparison import trial
-from qweft.errors import QweftError
+from qweft.comparison.run import trial
+from qweft.core.errors import QweftError
 from qweft.evaluation.saved import put_on
 from qweft.method.presets import stated
 from qweft.sweep import run

@@ -7,7 +7,7 @@ import torch
 from peft import get_peft_model
 
 from qweft import QwthnConfig
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from peft import get_peft_model
 
 from qweft import QwthnConfig
+from qweft.core.errors import QweftError
 from qweft.data.batches import Collator, PackingCollator, pack
-from qweft.errors import QweftError
 from qweft.training.loop import check_apart
 from tests.rounding import assert_close
 from tests.tiny_models import tiny_llama

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from qweft.core.errors import QweftError
+from qweft.core.files import write_json
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
-from qweft.files import write_json
 from qweft.models.config import ModelConfig
 from qweft.training import callbacks as module
 from qweft.training import run

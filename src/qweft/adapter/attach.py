@@ -12,7 +12,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.config import QwthnConfig
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.checks import check_expression, closest
 from qweft.method.resolved import default_alpha

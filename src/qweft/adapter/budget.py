@@ -12,9 +12,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from qweft.adapter.branch import count_parameters
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 from qweft.method.fields import QwthnFields
-from qweft.text import shown
 
 Config = TypeVar("Config", bound=QwthnFields)
 PARTS = 2**40

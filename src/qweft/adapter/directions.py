@@ -16,7 +16,7 @@ import torch
 
 from qweft.adapter.branch import Branch
 from qweft.adapter.maps import Directions, FixedMap, Side
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.internals.torch import is_replica, is_transformed
 
 OVERSAMPLING = 4

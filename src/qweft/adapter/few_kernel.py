@@ -6,8 +6,8 @@ import numba
 import numpy as np
 
 from qweft.adapter.cores import SMALLEST
-from qweft.circuit.token_kernel import find_values
-from qweft.circuit.vector import LANES, compiled, load, multiply_add, numbers_at, splat, store
+from qweft.circuit.cpu.token_kernel import find_values
+from qweft.circuit.cpu.vector import LANES, compiled, load, multiply_add, numbers_at, splat, store
 
 carray = numba.carray
 

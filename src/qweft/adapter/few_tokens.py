@@ -9,7 +9,7 @@ import torch
 from qweft.adapter.build import Prepared
 from qweft.adapter.cores import FunctionCore, GatedFunctionCore
 from qweft.adapter.functions import CircuitFunction
-from qweft.circuit import compiled
+from qweft.circuit.cpu import compiled
 
 MOST_MULTIPLICATIONS = 2**20
 """Multiplications by C and E up to which one thread here is as fast as PyTorch's two, for a branch without circuit."""
@@ -93,7 +93,7 @@ def _few_tokens(built: Prepared, core: Any) -> FewTokens | None:
 
 def by_lanes(diagonals: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the diagonals' table, each diagonal padded to whole vectors, and the signs of the last qubits in lanes."""
-    from qweft.circuit.vector import LANES  # here, since it needs Numba
+    from qweft.circuit.cpu.vector import LANES  # here, since it needs Numba
 
     padded = torch.nn.functional.pad(diagonals.detach(), (0, max(0, LANES - diagonals.shape[1]))).reshape(-1)
     bits = np.arange(LANES.bit_length() - 1)[:, None]

@@ -13,7 +13,7 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.directions import GradientSketch, drawn, give, wanted_by
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.maps import Directions
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 IGNORED = -100
 """The label of a token without loss."""

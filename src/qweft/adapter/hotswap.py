@@ -11,7 +11,7 @@ from torch import nn
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_not_merged, check_same_structure, find_weights, read_tensors
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.method.saved import file_key
 
 

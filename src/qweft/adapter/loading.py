@@ -24,11 +24,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qweft.adapter.config import QwthnConfig, peft_type
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import cut, some
 from qweft.internals.keys import COMPILED, is_compiled
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.saved import file_key, read_saved, shapes_in, unreadable
-from qweft.text import cut, some
 
 HUB_ARGUMENTS = tuple(
     name for name in inspect.signature(hf_hub_download).parameters if name not in ("repo_id", "filename")

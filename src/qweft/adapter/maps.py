@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from qweft.adapter.packing import gathered, pack, pack_codes, packed_bytes, unpack, unpack_codes
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.internals.torch import is_transformed
 from qweft.method.names import Part
 from qweft.method.resolved import ResolvedConfig

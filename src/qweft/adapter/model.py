@@ -20,7 +20,7 @@ from qweft.adapter.batched_build import unwatch, watch
 from qweft.adapter.layer import QwthnLinear
 from qweft.adapter.loading import check_tensors, head_key
 from qweft.adapter.maps import DIRECTIONS
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.saved import file_key
 

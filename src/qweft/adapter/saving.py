@@ -9,11 +9,11 @@ from typing import Any
 
 from qweft.adapter.functions import FUNCTIONS, Function
 from qweft.adapter.maps import MAPS, PLAIN
-from qweft.files import write_bytes
+from qweft.core.files import write_bytes
+from qweft.core.text import escaped
 from qweft.method.fields import QwthnFields
 from qweft.method.names import TWINS, formula, function_of, unread
 from qweft.method.saved import WEIGHTS, shapes_in
-from qweft.text import escaped
 
 HEADING = "## QWTHN adapter"
 START, END = "<!-- from qweft -->", "<!-- so far from qweft -->"

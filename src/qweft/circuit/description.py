@@ -10,8 +10,8 @@ from itertools import count
 from typing import Any, Literal
 
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError
-from qweft.text import many
+from qweft.core.errors import QweftError
+from qweft.core.text import many
 
 Source = Literal["input", "parameter", "constant"]
 

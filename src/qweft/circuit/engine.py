@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from qweft.circuit import compiled, dense, fused
+from qweft.circuit import dense
 from qweft.circuit.alternating import Alternating, alternating_form
+from qweft.circuit.cpu import compiled
 from qweft.circuit.dense import block_by_block
 from qweft.circuit.description import Circuit, measured_as_z
+from qweft.circuit.gpu import fused
 from qweft.circuit.precision import circuit_dtype, exact_products
 from qweft.circuit.reference import differentiable_gradients, gate_by_gate, gradients_in_parts
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.internals.torch import followed_backward, in_forward_mode, is_transformed
 
 

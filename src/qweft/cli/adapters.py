@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.cli.command import JSON, TRUST, Command
 from qweft.cli.terminal import show, show_adapter
+from qweft.core.errors import QweftError
 from qweft.data.formats import known
-from qweft.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.cli.parser import Call
@@ -38,7 +38,7 @@ def _train(call: "Call") -> None:
 
     config = call.config()
     if call.is_dry:
-        from qweft.files import check_can_be_written
+        from qweft.core.files import check_can_be_written
         from qweft.models.resolve import check_holds_no_model
 
         check_plan(config)
@@ -84,9 +84,9 @@ def _data(call: "Call") -> None:
     if len(given) != 1:
         got = " and ".join(given) or "nothing"
         raise QweftError(f"qweft data check: got {got}, expected the data once; for example: {call.command.example}")
+    from qweft.core.schema import build
     from qweft.data.checks import check_data_config, check_places
     from qweft.models.resolve import check_model
-    from qweft.schema import build
 
     config = build(call.command.options, tree, "command line")
     data = replace(config.data, source=sources[0]) if sources else config.data
@@ -150,8 +150,8 @@ def _measure(call: "Call", folder: Path, options: dict[str, Any], sections: dict
     from qweft.evaluation.noise.plan import check_start
 
     check_start(folder, sections, config)
+    from qweft.core.output import Console
     from qweft.evaluation.noise.run import evaluate_on_device
-    from qweft.output import Console
 
     console = Console(stderr="json" in call.flags)
     yes = None if call.is_dry else "yes" in call.flags
@@ -239,18 +239,18 @@ def _serve(call: "Call") -> None:
     target="ADAPTER",
     flags={"dry-run": "Say what would be measured, and stop.", **JSON, **TRUST},
     shows_defaults=False,
-    config="qweft.analysis.config:InspectionConfig",
+    config="qweft.inspect.config:InspectionConfig",
 )
 def _inspect(call: "Call") -> None:
     folder, options = call.folder, call.given()
-    from qweft.analysis.checks import preview
+    from qweft.inspect.checks import preview
 
     planned = preview(folder, options)
     if call.is_dry:
         call.answer(planned)
         return
-    from qweft.analysis.describe import describe
-    from qweft.analysis.run import inspect
+    from qweft.inspect.describe import describe
+    from qweft.inspect.run import inspect
 
     inspection = inspect(folder, options)
     call.answer(inspection, lambda: describe(inspection))
@@ -266,16 +266,16 @@ def _inspect(call: "Call") -> None:
     target="ADAPTER",
     flags={"json": "Print everything as JSON, with all digits, and nothing else, on standard output.", **TRUST},
     shows_defaults=False,
-    config="qweft.circuit_view.config:CircuitConfig",
+    config="qweft.inspect.circuit_view.config:CircuitConfig",
 )
 def _circuit(call: "Call") -> None:
-    from qweft.circuit_view.config import check_view
+    from qweft.inspect.circuit_view.config import check_view
 
     folder, options = call.folder, call.given()
     check_view(folder, options)
-    from qweft.circuit_view.describe import describe
-    from qweft.circuit_view.run import view_circuit
-    from qweft.output import Console
+    from qweft.core.output import Console
+    from qweft.inspect.circuit_view.describe import describe
+    from qweft.inspect.circuit_view.run import view_circuit
 
     view = view_circuit(folder, options)
     call.answer(view, lambda: describe(view, Console().width))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.cli.command import TRUST, Command
 from qweft.cli.terminal import show, show_adapter
-from qweft.errors import QweftError
-from qweft.files import named_path, write_bytes
+from qweft.core.errors import QweftError
+from qweft.core.files import named_path, write_bytes
 
 if TYPE_CHECKING:
     from qweft.cli.parser import Call
@@ -28,7 +28,7 @@ IGNORED = (
 
 def _workers(call: "Call", config: Any) -> AbstractContextManager[Any]:
     """Return the context in which the processes of a command share an output folder."""
-    from qweft.comparison.workers import local_workers
+    from qweft.comparison.run.workers import local_workers
 
     return local_workers([call.command.name, *call.argv], config.executor, config.workers, Path(config.output))
 
@@ -43,12 +43,12 @@ def _workers(call: "Call", config: Any) -> AbstractContextManager[Any]:
     target_help="The data: a file (.csv, .jsonl, .json, .parquet, .txt), a folder of them, embedded:NAME, or a hub id.",
     flags=TRUST,
     values={"output": ("FILE", "The config that is written; by default the data's name with .yaml, in this folder.")},
-    config="qweft.comparison.starter:CompareOptions",
+    config="qweft.comparison.search.starter:CompareOptions",
     unused=("output",),
 )
 def _init(call: "Call") -> None:
     from qweft.comparison.checks import check_start
-    from qweft.comparison.starter import commented, is_config, short_name
+    from qweft.comparison.search.starter import commented, is_config, short_name
 
     source = call.targets[0]
     if is_config(source):
@@ -85,10 +85,10 @@ def _init(call: "Call") -> None:
         **TRUST,
     },
     values={"methods": ("NAMES", "Compare only these, with commas between: lora,qtha,mpo.")},
-    config="qweft.comparison.starter:CompareOptions",
+    config="qweft.comparison.search.starter:CompareOptions",
 )
 def _compare(call: "Call") -> None:
-    from qweft.comparison.starter import that_ship
+    from qweft.comparison.search.starter import that_ship
     from qweft.comparison.timing import budget_of
 
     trains, config = "train" in call.flags, that_ship(comparison_of(call)[0], show)
@@ -122,8 +122,8 @@ def _compare(call: "Call") -> None:
 def comparison_of(call: "Call") -> tuple["ComparisonConfig", dict[str, Any]]:
     """Return the comparison, and for data the keys of the config that they stand for."""
     from qweft.comparison.config import ComparisonConfig
-    from qweft.comparison.starter import CompareOptions, candidates_of, is_config, starter
-    from qweft.schema import build
+    from qweft.comparison.search.starter import CompareOptions, candidates_of, is_config, starter
+    from qweft.core.schema import build
 
     target, names = call.targets[0], None
     if "methods" in call.values:
@@ -154,7 +154,7 @@ def _train_winner(output: Path, seconds: float | None) -> None:
     """Train the winner in full, or for as many steps as the time allows."""
     from qweft.cli.parser import parse, winner_config
     from qweft.comparison.results_file import WINNER
-    from qweft.comparison.trial import RECORD, read_record
+    from qweft.comparison.run.trial import RECORD, read_record
     from qweft.data.load import load_data
     from qweft.models.load import load_tokenizer
     from qweft.models.resolve import resolve
@@ -215,12 +215,12 @@ def _tune(call: "Call") -> None:
         raise QweftError(f"qweft tune makes no runs that are compared, so {given[0]} has no effect; leave it out")
     check_start(config, needs_weights=not call.is_dry)
     if call.is_dry:
-        from qweft.comparison.tune import describe
+        from qweft.comparison.search.tune import describe
 
         show(describe(config))
         return
     with _workers(call, config) as begin:
-        from qweft.comparison.tune import tune
+        from qweft.comparison.search.tune import tune
 
         rates = tune(config, command=call.line, begin=begin)
     show(f"rates: {rates}")

@@ -6,9 +6,9 @@ import textwrap
 from dataclasses import MISSING
 from typing import Any
 
-from qweft import yaml_file
 from qweft.cli.command import Command
-from qweft.schema import NAME, is_leaf, is_mapping, keys_of, placeholder, shown
+from qweft.core import yaml_file
+from qweft.core.schema import NAME, is_leaf, is_mapping, keys_of, placeholder, shown
 
 TARGETS = {
     "ADAPTER": "Folder of the adapter, as `qweft train` or PEFT wrote it.",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from qweft.cli.command import JSON, Command
 from qweft.cli.schema import FILES, schema_of
 from qweft.cli.terminal import print_json
-from qweft.errors import QweftError
-from qweft.text import many
+from qweft.core.errors import QweftError
+from qweft.core.text import many
 
 if TYPE_CHECKING:
     from qweft.cli.parser import Call

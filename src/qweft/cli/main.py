@@ -12,8 +12,8 @@ from qweft import __version__
 from qweft.cli import adapters, comparisons, machine  # noqa: F401  # they fill COMMANDS
 from qweft.cli.command import COMMANDS
 from qweft.cli.terminal import complain, hush_libraries
-from qweft.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
-from qweft.text import near, protect_streams, shown
+from qweft.core.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
+from qweft.core.text import near, protect_streams, shown
 
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
 """The way out where the work that needs too much is not known."""

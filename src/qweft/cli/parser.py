@@ -10,15 +10,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import IO, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from qweft import yaml_file
 from qweft.cli.command import TRUST, Command
 from qweft.cli.help import help_text
 from qweft.cli.terminal import print_json, show
-from qweft.errors import QweftError
-from qweft.files import named_path
-from qweft.method.presets import read_circuits
-from qweft.models.config import allow_remote_code
-from qweft.schema import (
+from qweft.core import yaml_file
+from qweft.core.errors import QweftError
+from qweft.core.files import named_path
+from qweft.core.schema import (
     ALTERNATIVES,
     Reader,
     build,
@@ -30,6 +28,8 @@ from qweft.schema import (
     shown_value,
     text_key,
 )
+from qweft.method.presets import read_circuits
+from qweft.models.config import allow_remote_code
 
 Config = TypeVar("Config")
 

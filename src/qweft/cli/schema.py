@@ -10,7 +10,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def schema_of(name: str) -> dict[str, Any]:
     """Return the schema of the config files of a command, one of `FILES`."""
     from qweft.comparison.config import ComparisonConfig
-    from qweft.schema import json_schema
+    from qweft.core.schema import json_schema
     from qweft.sweep.config import Axis, SweepConfig
     from qweft.sweep.space import TRAINING
     from qweft.training.config import RunConfig
@@ -53,8 +53,8 @@ def _adapter() -> dict[str, Any]:
 def _own_fields() -> dict[str, Any]:
     """Return the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
     from qweft.adapter.config import QwthnConfig
+    from qweft.core.schema import json_schema, texts_of
     from qweft.method.fields import CHOICES, QwthnFields
-    from qweft.schema import json_schema, texts_of
 
     known: dict[str, Any] = {name: {"enum": [*values]} for name, values in CHOICES.items()}
     known["layers_pattern"] = {}  # PEFT takes a list, too

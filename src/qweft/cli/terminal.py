@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qweft.files import finite
-from qweft.redaction import without_secrets
-from qweft.text import json_text, plain
+from qweft.core.files import finite
+from qweft.core.redaction import without_secrets
+from qweft.core.text import json_text, plain
 
 
 def show(renderable: Any) -> None:
     """Print text or anything that rich can render."""
-    from qweft.output import Console
+    from qweft.core.output import Console
 
     Console().print(renderable)
 

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
+from qweft.comparison.judge.statistics import SEEDS_NEEDED
 from qweft.comparison.results_file import OF_REPORT, check_free_of_others
-from qweft.comparison.statistics import SEEDS_NEEDED
 from qweft.comparison.timing import budget_of
+from qweft.core.errors import QweftError, require
+from qweft.core.files import check_can_be_written
+from qweft.core.schema import check_values
+from qweft.core.text import many
 from qweft.data.checks import check_data_config, check_places
-from qweft.errors import QweftError, require
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
-from qweft.files import check_can_be_written
 from qweft.method.checks import closest
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_names, check_on_quantized, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model
-from qweft.schema import check_values
-from qweft.text import many
 from qweft.training.checks import check_training
 from qweft.training.distributed import check_launch
 

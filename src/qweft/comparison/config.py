@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from qweft.core.schema import Count, Rate
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.schema import Count, Rate
 from qweft.training.config import TrainingConfig
 
 MustShip = Literal["lora", "gguf", "merged"]

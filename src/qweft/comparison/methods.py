@@ -9,11 +9,11 @@ from torch import nn
 from qweft.adapter.attach import adapter_config, attach, detach, peft_config_class
 from qweft.comparison.checks import check_adapter, check_comparable, check_on_shared, refused, with_steps
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import progress
 from qweft.method.presets import stated
 from qweft.method.specification import default_rate, method_of
 from qweft.models.quantization import quantized_as
-from qweft.text import progress
 from qweft.training.trainer import check_rates
 
 SIZES = {

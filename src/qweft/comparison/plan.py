@@ -8,15 +8,15 @@ from typing import Any
 
 from qweft.comparison.checks import check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
+from qweft.comparison.judge.rates import Losses, following, next_rate
+from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.summarise import levels
 from qweft.comparison.methods import Method, resolve_methods
-from qweft.comparison.rates import Losses, following, next_rate
-from qweft.comparison.statistics import ONCE, Look
-from qweft.comparison.summarise import levels
 from qweft.comparison.timing import Budget, budget_of
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import many
 from qweft.method.specification import method_of
 from qweft.models.load import LoadedModel, load_model
-from qweft.text import many
 
 EXTENSIONS = 3
 """How many times a list of rates may grow beyond an end at which the best rate lies."""

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from pydantic import BeforeValidator, TypeAdapter
 
-from qweft.comparison.statistics import RowLosses
-from qweft.files import finite
+from qweft.core.files import finite
 
 BASE = "base"
 """Name of the untouched base model among the methods."""
 LATE = 0.75
 """Share of the steps that `late_train_loss` leaves out."""
+RowLosses = tuple[tuple[float, int], ...]
+"""(sum of -log p in nats, number of target tokens) of each test row, in row order."""
 
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]

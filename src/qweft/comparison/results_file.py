@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.statistics import SEEDS_NEEDED
-from qweft.errors import QweftError
-from qweft.records import read_record, write_record
-from qweft.text import cut
+from qweft.comparison.judge.statistics import SEEDS_NEEDED
+from qweft.core.errors import QweftError
+from qweft.core.records import read_record, write_record
+from qweft.core.text import cut
 
 RESULTS = "results.json"
 OF_REPORT = (RESULTS, "report.md", "report.html")

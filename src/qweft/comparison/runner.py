@@ -12,28 +12,28 @@ from rich.console import Group
 from rich.text import Text
 
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.context import Context
-from qweft.comparison.decision import recommend
-from qweft.comparison.halving import Rung
+from qweft.comparison.judge.halving import Rung
+from qweft.comparison.judge.statistics import Look
+from qweft.comparison.judge.summarise import summarise, undecided
+from qweft.comparison.judge.summary import Summary
 from qweft.comparison.methods import Method
-from qweft.comparison.pacing import pace_said, with_pace
 from qweft.comparison.plan import Plan, resolve
+from qweft.comparison.report.decision import recommend
+from qweft.comparison.report.table import halving_said, print_run, print_summary, runs_plan, untried_said
 from qweft.comparison.report.write import PAGE, write_report
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import stated
-from qweft.comparison.set_up import load_rows, set_up
-from qweft.comparison.statistics import Look
-from qweft.comparison.summarise import summarise, undecided
-from qweft.comparison.summary import Summary
-from qweft.comparison.table import halving_said, print_run, print_summary, runs_plan, untried_said
+from qweft.comparison.run.context import Context
+from qweft.comparison.run.set_up import load_rows, set_up
+from qweft.comparison.run.trial import finished_trial, run_folder, run_trial
+from qweft.comparison.run.workers import shared_output, trials
+from qweft.comparison.search.pacing import pace_said, with_pace
+from qweft.comparison.search.tune import with_halving, with_searched_rates
 from qweft.comparison.timing import load_said
-from qweft.comparison.trial import finished_trial, run_folder, run_trial
-from qweft.comparison.tune import with_halving, with_searched_rates
 from qweft.comparison.winner import commands_for, keep_winner
-from qweft.comparison.workers import shared_output, trials
-from qweft.files import write_bytes
-from qweft.output import Console
-from qweft.text import many
+from qweft.core.files import write_bytes
+from qweft.core.output import Console
+from qweft.core.text import many
 from qweft.training.loop import planned_steps
 
 CONFIG = "config.yaml"

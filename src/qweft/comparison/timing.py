@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qweft.environment import ALONE, share_said
-from qweft.errors import QweftError
-from qweft.text import shown
+from qweft.core.environment import ALONE, share_said
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 
 if TYPE_CHECKING:  # it imports NumPy, and --help needs none of it
     from qweft.comparison.results import Run

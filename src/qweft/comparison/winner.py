@@ -8,15 +8,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from qweft import yaml_file
-from qweft.comparison.decision import Recommendation
+from qweft.comparison.report.decision import Recommendation
 from qweft.comparison.results_file import WINNER
-from qweft.comparison.trial import ADAPTER, RECORD, read_record, run_folder
-from qweft.comparison.workers import alone
-from qweft.errors import QweftError
+from qweft.comparison.run.trial import ADAPTER, RECORD, read_record, run_folder
+from qweft.comparison.run.workers import alone
+from qweft.core import yaml_file
+from qweft.core.errors import QweftError
+from qweft.core.files import folder_beside, write_bytes
 from qweft.exporting.config import Target
 from qweft.exporting.plan import plan_export
-from qweft.files import folder_beside, write_bytes
 
 FULL = "train.yaml"
 """The config that trains the winner in full."""

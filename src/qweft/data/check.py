@@ -10,13 +10,13 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from qweft.core.text import many, progress
 from qweft.data.config import DataConfig
 from qweft.data.embedded import ABOUT
 from qweft.data.load import DataReport, Encoder, read_sources, split_data
 from qweft.data.read import NAMED
 from qweft.data.template import with_template
 from qweft.data.tokens import IGNORED, Encoded, learn_all, target_tokens
-from qweft.text import many, progress
 
 SHOWN = 3
 """Number of example rows."""

@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
+from qweft.core.errors import QweftError
+from qweft.core.files import named_path
+from qweft.core.schema import check_values
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import formats_of
 from qweft.data.read import check_place, named
 from qweft.data.template import check_template
-from qweft.errors import QweftError
-from qweft.files import named_path
-from qweft.schema import check_values
 
 
 def check_data_config(config: DataConfig) -> None:

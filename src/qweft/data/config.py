@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from qweft.schema import Count, Rate
+from qweft.core.schema import Count, Rate
 
 TOGETHER = " + "
 """What stands between the names of several sources."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.models.packages import installed_file
 
 _NUMBER = r"[$€£]?(\d[\d,]*(?:\.\d+)?)"

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import TEXT, Conversation, Message, default_group
 from qweft.data.turns import (
     Row,
@@ -15,7 +16,6 @@ from qweft.data.turns import (
     read_turns,
     with_thought,
 )
-from qweft.errors import QweftError
 
 KEY = "data.columns"
 THOUGHT_COLUMN = "reasoning_content"

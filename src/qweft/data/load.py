@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qweft.core.errors import QweftError
+from qweft.core.text import many, progress, some
 from qweft.data.checks import check_data_config
 from qweft.data.config import HELD_OUT, DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, folded
@@ -25,8 +27,6 @@ from qweft.data.tokens import (
     windows,
 )
 from qweft.data.turns import RowError
-from qweft.errors import QweftError
-from qweft.text import many, progress, some
 
 LEAST_HELD_OUT, MOST_HELD_OUT = 8, 64
 """Limits of a held-out part whose size is not given."""

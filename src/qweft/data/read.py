@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from qweft.core.errors import QweftError
+from qweft.core.files import named_path
+from qweft.core.text import some
 from qweft.data.conversation import TEXT, Message, default_group
 from qweft.data.embedded import check_embedded, embedded_rows
 from qweft.data.turns import RowError
-from qweft.errors import QweftError
-from qweft.files import named_path
 from qweft.internals.providers import from_the_cache
 from qweft.models.resolve import no_answer
-from qweft.text import some
 
 Located = tuple[str, dict[str, Any] | RowError]
 """The place of a row, such as "data.jsonl, row 3", and its columns, or the error of a line that holds no row."""

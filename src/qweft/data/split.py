@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
 
+from qweft.core.errors import QweftError
+from qweft.core.text import listed
 from qweft.data.config import HELD_OUT
 from qweft.data.conversation import Conversation
 from qweft.data.turns import RowError
-from qweft.errors import QweftError
-from qweft.text import listed
 
 GROUPS = 16
 """Minimum number of groups in a held-out part, if there are enough: 64 rows of two templates test two templates."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import CALL, Conversation, Message
 from qweft.data.turns import read_tools, read_turns
-from qweft.errors import QweftError
 
 QUERY = "{query}"
 DAY = (

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypedDict
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import in_its_form, render
-from qweft.errors import QweftError
 
 IGNORED = -100
 """Label of tokens that the loss ignores."""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import ROLES, Message
-from qweft.errors import QweftError
 
 Row = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ import numpy as np
 from qweft.circuit import Circuit, Gate
 from qweft.circuit.formats.common import bound
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 if TYPE_CHECKING:
     import torch

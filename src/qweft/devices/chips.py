@@ -9,9 +9,9 @@ from qweft.circuit import Circuit
 from qweft.circuit.description import Counts, counts_of
 from qweft.circuit.formats import to_qiskit
 from qweft.circuit.formats.common import Numbers
+from qweft.core.errors import require
+from qweft.core.text import many
 from qweft.devices.device import DeviceError
-from qweft.errors import require
-from qweft.text import many
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Literal, Protocol
 
+from qweft.core.errors import QweftError, require
+from qweft.core.redaction import without_secrets
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.outcomes import Frequencies
-from qweft.errors import QweftError, require
-from qweft.redaction import without_secrets
 
 
 class DeviceError(QweftError):

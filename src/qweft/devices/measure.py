@@ -11,10 +11,10 @@ from torch.autograd.function import once_differentiable
 from qweft.circuit import Circuit
 from qweft.circuit.engine import outputs_by_z
 from qweft.circuit.gates import GATES
+from qweft.core.errors import QweftError
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import RemoteDevice, Runner
 from qweft.devices.mitigation import Mitigation
-from qweft.errors import QweftError
 
 
 class Measurer:

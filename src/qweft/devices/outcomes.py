@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qweft.text import shown
+from qweft.core.text import shown
 
 
 @dataclass(frozen=True, eq=False)

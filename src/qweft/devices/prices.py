@@ -10,11 +10,11 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from qweft import yaml_file
+from qweft.core import yaml_file
+from qweft.core.errors import QweftError
+from qweft.core.files import named_path
+from qweft.core.schema import Reader, build
 from qweft.devices.device import DeviceError
-from qweft.errors import QweftError
-from qweft.files import named_path
-from qweft.schema import Reader, build
 
 Amount = Annotated[float, Ge(0)] | None
 

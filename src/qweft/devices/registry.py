@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import qweft.devices.providers as folder
+from qweft.core.redaction import SAVED
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Provider, RemoteDevice
 from qweft.devices.simulators import ExactDevice, NoisyDevice, ShotsDevice
-from qweft.redaction import SAVED
 
 OWN = {
     "exact": (ExactDevice, "probabilities from the state vector"),

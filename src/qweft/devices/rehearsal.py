@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from qweft.core.files import cache_folder, write_bytes
 from qweft.devices.bound import BoundCircuits, pack_circuits
 from qweft.devices.device import (
     Device,
@@ -17,7 +18,6 @@ from qweft.devices.device import (
 )
 from qweft.devices.outcomes import to_counts
 from qweft.devices.registry import make_device
-from qweft.files import cache_folder, write_bytes
 
 SECONDS_IN_QUEUE = 5.0
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qweft.core.errors import QweftError
+from qweft.core.schema import check_values
 from qweft.data.checks import check_data_config, check_places, may_share
 from qweft.data.config import DataConfig
 from qweft.data.read import check_place
-from qweft.errors import QweftError
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
 from qweft.evaluation.metrics import check_packages, metric_of
 from qweft.evaluation.record import is_own_run, recorded_rows, run_config, sections_of, tell
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
-from qweft.schema import check_values
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from qweft.schema import Count
+from qweft.core.schema import Count
 
 Metric = Literal["text", "reasoning", "verifier"]
 """Name of a module of `qweft.evaluation.metrics`."""

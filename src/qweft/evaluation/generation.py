@@ -10,11 +10,11 @@ import torch
 from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
+from qweft.core.text import with_progress
 from qweft.data.conversation import Conversation
 from qweft.data.template import in_its_form, render
 from qweft.data.tokens import answer_spans, closing_tokens, text_tokens
 from qweft.evaluation.loss import context_of, device_of, judged
-from qweft.text import with_progress
 
 FELT = 2e-5
 """Relative change of a logit by padding above which rows are generated alone."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from qweft.errors import QweftError, require
+from qweft.core.errors import QweftError, require
+from qweft.core.text import progress
 from qweft.evaluation.loss import judged
 from qweft.evaluation.scores import Compared, Score, compare_means
-from qweft.text import progress
 
 EXTRA, WHAT = "lm-eval", "evaluation.lm_eval"
 RELEVANT = ("results", "samples", "n-samples", "versions", "configs")

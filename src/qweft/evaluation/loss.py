@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from qweft.core.errors import QweftError, told_of_memory
+from qweft.core.text import many, with_progress
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
-from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.scores import HeldOutLoss, RowScore, loss_of
-from qweft.text import many, with_progress
 
 TABLES = (".wpe", ".embed_positions", ".position_embeddings", ".positions_embed", ".pos_encoding")
 """Names of tables of positions; rotary positions have none."""

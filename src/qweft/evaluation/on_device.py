@@ -11,9 +11,9 @@ from qweft.adapter import QwthnLinear
 from qweft.adapter.attach import base_of
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
+from qweft.core.errors import QweftError
+from qweft.core.text import many, met_by, some
 from qweft.devices import Device, RemoteDevice
-from qweft.errors import QweftError
-from qweft.text import many, met_by, some
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
 """From token ids, (rows, tokens), to whether each token goes to the device, a bool tensor of the same shape."""

@@ -5,14 +5,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from qweft.core.errors import QweftError
+from qweft.core.records import is_own, read_record, typed_keys
+from qweft.core.text import cut
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.saved import check_folder, read_saved
 from qweft.models.config import ModelConfig
 from qweft.models.packages import embedded_model
-from qweft.records import is_own, read_record, typed_keys
-from qweft.text import cut
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "evaluation": EvaluationConfig}
 """Sections that commands on an adapter take over from the record of its run."""
@@ -124,7 +124,7 @@ def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any
 
 def tell(line: str) -> None:
     """Print a line on the error stream."""
-    from qweft.output import Console  # here, since a refusal needs no rich
+    from qweft.core.output import Console  # here, since a refusal needs no rich
 
     Console(stderr=True).say(line)
 

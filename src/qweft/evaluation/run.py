@@ -10,10 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from qweft.core.errors import QweftError
+from qweft.core.text import many
 from qweft.data.config import DataConfig
 from qweft.data.load import load_data, read_conversations
 from qweft.data.tokens import Encoded, fit, tokenise
-from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.generation import Answer, generate_answers, prompt_of, reads_whole_text
@@ -23,7 +24,6 @@ from qweft.evaluation.metrics import metric_of, score_answers
 from qweft.evaluation.record import tell_unasked
 from qweft.evaluation.saved import load_subject
 from qweft.evaluation.scores import Compared, HeldOutLoss, Score, compare_losses, compare_perplexities
-from qweft.text import many
 
 LENGTH = "evaluation.forgetting_length"
 """The setting by which the rows of other data are cut."""

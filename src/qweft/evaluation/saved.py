@@ -14,10 +14,10 @@ from peft.utils import ModulesToSaveWrapper
 
 from qweft.adapter.attach import quiet_peft
 from qweft.adapter.loading import find_weights, read_config
+from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
-from qweft.errors import QweftError
 from qweft.evaluation.checks import check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import check_room

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from qweft.core.errors import QweftError
+from qweft.core.schema import Count
+from qweft.core.text import shown
 from qweft.data.config import DataConfig
-from qweft.errors import QweftError
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.schema import Count
-from qweft.text import shown
 
 Target = Literal["lora", "gguf", "merged", "merged-gguf"]
 """What an export writes; each name is that of its default folder, too."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from qweft.circuit.precision import exact_products
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.evaluation.on_device import watch
 
 Batch = Mapping[str, Any]

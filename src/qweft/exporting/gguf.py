@@ -21,10 +21,10 @@ from gguf import (
 )
 from gguf.tensor_mapping import TensorNameMap, get_tensor_name_map
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 from qweft.exporting.config import GGUF_WAY, check_gguf_type
 from qweft.exporting.lora import Lora
-from qweft.text import shown
 
 
 def names_of(config: Any) -> TensorNameMap:

@@ -7,11 +7,11 @@ import torch
 
 from qweft.adapter import QwthnLinear
 from qweft.circuit.precision import exact_products
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import progress
 from qweft.evaluation.loss import judged
 from qweft.exporting.fit import HALVES, Moments, fit_features, moments_of
 from qweft.exporting.lora import NAME, Lora, trained_whole, tuner_layers
-from qweft.text import progress
 
 
 def layers_of(model: Any) -> dict[str, QwthnLinear]:

@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import base_of
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 NAME = "default"
 """The adapter that is exported, among those that PEFT may hold on one model."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import progress
 from qweft.evaluation.loss import judged
 from qweft.exporting.fit import Batch, Moments, moments_of
 from qweft.exporting.lora import Lora, trained_whole, tuner_layers
-from qweft.text import progress
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Ranks that are tried where none is given."""

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from qweft.adapter.attach import REFUSALS, attach, base_of
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.exporting.lora import Lora, tuner_layers
 
 CausalLM: Any = AutoModelForCausalLM

@@ -5,22 +5,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qweft.core.errors import QweftError
+from qweft.core.files import check_can_be_written
+from qweft.core.records import read_record
+from qweft.core.text import shown
 from qweft.data.checks import check_data_config, check_places, same_source
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
-from qweft.errors import QweftError
 from qweft.evaluation.checks import Preview, check_evaluation, check_unseen
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.record import run_config, sections_of
 from qweft.exporting.config import LORAS, ExportConfig
-from qweft.files import check_can_be_written
 from qweft.method.saved import check_saved, read_saved
 from qweft.method.shipping import is_plain_lora, method_name, why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
 from qweft.models.resolve import check_model
-from qweft.records import read_record
-from qweft.text import shown
 
 SECTIONS = ("model", "data", "evaluation")
 REPORT = "export.json"

@@ -10,11 +10,11 @@ from jinja2 import Environment, PackageLoader
 from rich.console import Group
 from rich.table import Table
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import escaped
 from qweft.exporting.config import Target
 from qweft.exporting.measure import Measured
 from qweft.publish.card import card, public_name
-from qweft.text import escaped
 
 ROUNDING, ROUNDING_SHARE = 1e-4, 0.01
 """Rounding tolerance of a loss in float32, in nats and as a share of the gain; the smaller one applies."""

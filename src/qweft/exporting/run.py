@@ -11,11 +11,14 @@ from typing import Any
 import torch
 
 from qweft.adapter.attach import detach
-from qweft.claims import CLAIM, claimed_output
+from qweft.core.claims import CLAIM, claimed_output
+from qweft.core.errors import QweftError
+from qweft.core.files import folder_beside, free_name
+from qweft.core.output import Console
+from qweft.core.records import write_record
 from qweft.data.batches import Collator
 from qweft.data.template import in_words, with_template
 from qweft.data.tokens import Encoded, total_tokens
-from qweft.errors import QweftError
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, weights_of
 from qweft.evaluation.scores import HeldOutLoss
@@ -29,13 +32,10 @@ from qweft.exporting.merging import changes, merged, with_lora
 from qweft.exporting.plan import REPORT, ExportPlan, first_rows, load_rows, plan_export
 from qweft.exporting.report import ExportReport
 from qweft.exporting.write import write_beside, write_whole
-from qweft.files import folder_beside, free_name
 from qweft.method.peft_methods import OWN
 from qweft.method.saved import read_saved
 from qweft.method.shipping import is_plain_lora, method_name
 from qweft.models.load import load_model
-from qweft.output import Console
-from qweft.records import write_record
 
 CHOICE_TOKENS = 4096
 """Calibration tokens on which a rank is chosen."""

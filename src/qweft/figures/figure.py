@@ -11,8 +11,8 @@ from typing import Any
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from qweft.core.files import write_bytes
 from qweft.figures.styles import COLOURS, INK, PAPER
-from qweft.files import write_bytes
 
 SMALL, NORMAL = 9.5, 10.5
 """Font sizes in points."""

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qweft.errors import QweftError
-from qweft.text import near, shown
+from qweft.core.errors import QweftError
+from qweft.core.text import near, shown
 
 PATTERNS = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern", "lambda_pattern")
 """Fields of PEFT's configs that give layers values of their own, by regular expressions."""

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 from qweft.method.checks import check_expression, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, form_of, function_of, unread
 from qweft.method.presets import learning_rate_hint
 from qweft.method.resolved import ANSATZES, RECORDED, ResolvedConfig, resolve
-from qweft.text import shown
 
 Basis = Literal["gradient", "weight", "random"]
 Start = Literal["recorded", "small", "scaled"]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.method.checks import closest
 from qweft.method.names import form_of, function_of
 

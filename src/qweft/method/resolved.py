@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 if TYPE_CHECKING:
     from qweft.circuit.description import Circuit

@@ -5,13 +5,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.records import read_json
 from qweft.internals.keys import COMPILED, SHARDED
 from qweft.method.checks import check_drawn_start
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN
 from qweft.method.specification import OWN_FIELDS
-from qweft.records import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 OUTSIDE = {

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 from qweft.method.checks import check_drawn_start, check_number, check_shared, check_whole, closest
 from qweft.method.effective import complete
 from qweft.method.fields import QwthnFields
 from qweft.method.peft_methods import OWN, common_fields, config_name, fields_of, methods
 from qweft.method.presets import PRESETS, RATES_LOSS, learning_rate_hint, with_preset
-from qweft.text import shown
 
 OWN_FIELDS = tuple(entry.name for entry in fields(QwthnFields))
 

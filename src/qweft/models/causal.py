@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 from qweft.models.config import remote_code_allowed
 from qweft.models.quantization import check_quantization
 from qweft.models.resolve import ModelSource
-from qweft.text import shown
 
 TOKENS = 6
 """Tokens of each of the two texts that `check_outputs` compares."""

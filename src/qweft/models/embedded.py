@@ -15,9 +15,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as untyped_logging
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.text import progress
 from qweft.models.packages import MARK, EmbeddedModel, installed_file, is_prepared, prepared_folder
-from qweft.text import progress
 
 logging: Any = untyped_logging
 

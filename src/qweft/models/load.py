@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from qweft.errors import OutOfMemoryError, QweftError, memory_said
+from qweft.core.errors import OutOfMemoryError, QweftError, memory_said
+from qweft.core.text import progress
 from qweft.models.causal import WAY, check_config, check_outputs, config_of
 from qweft.models.config import ModelConfig, remote_code_allowed
 from qweft.models.embedded import quiet
 from qweft.models.quantization import keep_unpacked, mark_shapes, scheme
 from qweft.models.resolve import ModelSource, check_device_name, check_weights, has_tokenizer, resolve
-from qweft.text import progress
 
 
 def choose_device(name: str) -> torch.device:

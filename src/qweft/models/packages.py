@@ -4,8 +4,8 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from qweft.errors import QweftError
-from qweft.files import cache_folder
+from qweft.core.errors import QweftError
+from qweft.core.files import cache_folder
 
 MARK = "qweft.json"
 """File that marks a folder as complete; it is written last."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from qweft.errors import QweftError
-from qweft.text import shown
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 
 if TYPE_CHECKING:
     import torch

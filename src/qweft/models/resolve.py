@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from qweft.errors import QweftError
-from qweft.files import named_path
+from qweft.core.errors import QweftError
+from qweft.core.files import named_path
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EMBEDDED_MODELS, EmbeddedModel, check_installed, embedded_model, prepared_folder
 from qweft.models.quantization import SAID, check_quantization

@@ -11,11 +11,11 @@ from peft.utils import CONFIG_NAME
 
 from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
+from qweft.core.files import named_path, write_bytes
+from qweft.core.text import escaped
 from qweft.data.config import TOGETHER
-from qweft.files import named_path, write_bytes
 from qweft.models.resolve import HUB_ID
 from qweft.publish.push import for_the_hub, renamed
-from qweft.text import escaped
 
 
 def public_name(source: str) -> str:

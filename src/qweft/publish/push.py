@@ -12,10 +12,10 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 from yaml import YAMLError
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.records import read_json
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
 from qweft.models.resolve import HUB_ID
-from qweft.records import read_json
 
 REQUIRED = (CONFIG, WEIGHTS)
 OPTIONAL = ("README.md", "export.json")

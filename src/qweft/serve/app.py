@@ -26,10 +26,10 @@ from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerateManager, GenerationState, get_response_template
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.schema import Count, Reader
 from qweft.internals.providers import ignored_settings
 from qweft.models.config import ModelConfig
-from qweft.schema import Count, Reader
 from qweft.serve.checks import BASE
 from qweft.serve.config import PageConfig, ServeConfig
 from qweft.serve.models import Drawn, Voices, open_voices

@@ -10,12 +10,12 @@ import torch
 from transformers import LogitsProcessorList, TextStreamer
 
 from qweft.adapter.attach import base_of
-from qweft.errors import QweftError, StoppedError
+from qweft.core.errors import QweftError, StoppedError
+from qweft.core.files import named_path, write_bytes
+from qweft.core.text import json_text, many, plain
 from qweft.evaluation.loss import device_of
-from qweft.files import named_path, write_bytes
 from qweft.serve.config import ChatConfig
 from qweft.serve.models import Drawn, Voices
-from qweft.text import json_text, many, plain
 
 End = Literal["end token", "max_new_tokens", "context", "stopped"]
 ENDED = {

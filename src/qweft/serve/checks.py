@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.evaluation.record import model_of
 from qweft.method.saved import check_saved
 from qweft.models.config import ModelConfig

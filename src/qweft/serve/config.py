@@ -5,8 +5,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from qweft.core.schema import Count
 from qweft.models.config import ModelConfig
-from qweft.schema import Count
 
 Port = Annotated[int, Ge(0), Le(65535)]
 

@@ -11,8 +11,8 @@ import torch
 from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
+from qweft.core.errors import QweftError
 from qweft.data.template import for_others, with_template
-from qweft.errors import QweftError
 from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import context_of
 from qweft.evaluation.record import run_config

@@ -13,13 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 
 from qweft.adapter.attach import base_of
-from qweft.circuit.picture import circuit_uri
-from qweft.errors import QweftError
+from qweft.circuit.draw.picture import circuit_uri
+from qweft.core.errors import QweftError
+from qweft.core.files import finite
+from qweft.core.text import many
 from qweft.evaluation.on_device import circuit_layers
-from qweft.files import finite
 from qweft.serve.config import PageConfig
 from qweft.serve.models import Voices
-from qweft.text import many
 
 NEWEST = 24
 """Number of latest tokens whose values are shown."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rich.text import Text
 
-from qweft.errors import QweftError, StoppedError, saying_when_stopped
+from qweft.core.errors import QweftError, StoppedError, saying_when_stopped
+from qweft.core.output import Console
+from qweft.core.text import json_text, many, plain
 from qweft.models.config import ModelConfig
-from qweft.output import Console
 from qweft.serve.chat import Answer, Chat, Show
 from qweft.serve.checks import BASE
 from qweft.serve.config import ChatConfig
 from qweft.serve.models import open_voices
-from qweft.text import json_text, many, plain
 
 Ask = Callable[[str, Show], Answer]
 """Generates the answer of the model with a name."""

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
+from qweft.core.errors import require
+from qweft.core.schema import Count, Rate
 from qweft.data.config import DataConfig
-from qweft.errors import require
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
-from qweft.schema import Count, Rate
 from qweft.training.config import TrainingConfig
 
 DIGITS = 3

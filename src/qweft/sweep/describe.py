@@ -5,7 +5,7 @@ from dataclasses import replace
 from rich.console import Group
 from rich.text import Text
 
-from qweft.comparison.table import Rows, table_of
+from qweft.comparison.report.table import Rows, table_of
 from qweft.data.load import load_data
 from qweft.evaluation.loss import check_room
 from qweft.models.load import load_model

@@ -10,11 +10,11 @@ from torch import nn
 
 from qweft.comparison.checks import check_on_shared
 from qweft.comparison.methods import count
-from qweft.errors import QweftError, require
+from qweft.core.errors import QweftError, require
+from qweft.core.text import progress
 from qweft.models.quantization import quantized_as
 from qweft.sweep.config import Axis, SweepConfig
 from qweft.sweep.space import Point, Space, key_of, point_said
-from qweft.text import progress
 
 STARTUP = 5
 """Number of random trials before tpe starts to learn."""

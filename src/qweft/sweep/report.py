@@ -12,12 +12,12 @@ from qweft.comparison.report.figures import Point as Place
 from qweft.comparison.report.figures import draw_points, front
 from qweft.comparison.report.write import fenced
 from qweft.comparison.results import Run
+from qweft.core.files import write_bytes
+from qweft.core.records import write_record
+from qweft.core.text import escaped, many, plain
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import styles
-from qweft.files import write_bytes
-from qweft.records import write_record
 from qweft.sweep.space import Point, point_said, said
-from qweft.text import escaped, many, plain
 
 NUMBERS = "sweep.json"
 PAGE = "sweep.md"

@@ -12,24 +12,24 @@ from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 
 from qweft.adapter.attach import detach
 from qweft.comparison.config import ComparisonConfig
-from qweft.comparison.context import Context
 from qweft.comparison.methods import Method
 from qweft.comparison.results import Run
 from qweft.comparison.results_file import check_free_of_others
-from qweft.comparison.set_up import set_up
-from qweft.comparison.trial import ADAPTER, run_trial
-from qweft.comparison.workers import alone, shared_output, trials
+from qweft.comparison.run.context import Context
+from qweft.comparison.run.set_up import set_up
+from qweft.comparison.run.trial import ADAPTER, run_trial
+from qweft.comparison.run.workers import alone, shared_output, trials
+from qweft.core.output import Console
+from qweft.core.records import read_record, write_record
+from qweft.core.text import many
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import check_runs, put_on
 from qweft.method.specification import default_rate
 from qweft.models.load import load_model
-from qweft.output import Console
-from qweft.records import read_record, write_record
 from qweft.sweep.config import SweepConfig
 from qweft.sweep.propose import Fitting, Known, check_something_fits, propose
 from qweft.sweep.report import FIGURE, NUMBERS, PAGE, Trial, best_of, write
 from qweft.sweep.space import Point, axis_said, check_start, point_said, space_of
-from qweft.text import many
 
 RECORD = "test.json"
 """File of the test losses, in the trial's folder."""

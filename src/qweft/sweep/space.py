@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qweft.comparison.checks import check_on_shared, check_places_of
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
+from qweft.core.schema import check_values
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.checks import closest
 from qweft.method.effective import effective
 from qweft.method.presets import stated
 from qweft.method.specification import check_names
-from qweft.schema import check_values
 from qweft.sweep.config import Axis, SweepConfig
 from qweft.training.checks import check_training
 from qweft.training.config import TrainingConfig

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 CORES = 4
 

@@ -15,11 +15,11 @@ from torch.distributed.tensor.experimental import implicit_replication
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState, TrainerState
 
-from qweft.errors import QweftError
-from qweft.files import folder_beside, remove
+from qweft.core.errors import QweftError
+from qweft.core.files import folder_beside, remove
+from qweft.core.records import is_own, read_record, write_record
+from qweft.core.text import cut
 from qweft.method.saved import WEIGHTS
-from qweft.records import is_own, read_record, write_record
-from qweft.text import cut
 from qweft.training.distributed import is_first_process, of_the_first, whole_state
 
 IDENTITY = "identity.json"

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from qweft.core.errors import QweftError
+from qweft.core.files import check_can_be_written
+from qweft.core.schema import check_values
 from qweft.data.checks import check_data_config, check_places
-from qweft.errors import QweftError
 from qweft.evaluation.checks import check_evaluation
-from qweft.files import check_can_be_written
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_specification, method_of
 from qweft.models.resolve import check_holds_no_model, check_model, has_tokenizer
-from qweft.schema import check_values
 from qweft.training.config import REPORTS, RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, Lt
 
+from qweft.core.schema import Count, Rate
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.specification import default_rate
 from qweft.models.config import ModelConfig
-from qweft.schema import Count, Rate
 
 MOST_BASIS_ROWS = 64
 """Largest number of rows for fixed bases that is chosen where none is given."""

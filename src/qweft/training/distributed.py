@@ -3,8 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from qweft.errors import QweftError
-from qweft.text import is_beside_the_first, is_launched, shown
+from qweft.core.errors import QweftError
+from qweft.core.text import is_beside_the_first, is_launched, shown
 
 if TYPE_CHECKING:
     import torch

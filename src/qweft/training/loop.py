@@ -15,14 +15,14 @@ from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from qweft.adapter.find_bases import find_bases, without_bases
+from qweft.core.errors import QweftError, told_of_memory
+from qweft.core.text import with_progress
 from qweft.data.batches import Collator, Pack, PackingCollator, pack
 from qweft.data.tokens import Encoded, total_tokens
-from qweft.errors import QweftError, told_of_memory
 from qweft.evaluation.generation import reads_whole_text
 from qweft.evaluation.loss import check_room, device_of, judged
 from qweft.method.specification import DEFAULT_RATE
 from qweft.models.quantization import quantized_as
-from qweft.text import with_progress
 from qweft.training.callbacks import ALONE, RunCallbacks, Validation
 from qweft.training.config import TrainingConfig
 from qweft.training.distributed import processes, settle_sharding

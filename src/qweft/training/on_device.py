@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.training.config import TrainingConfig
 
 if TYPE_CHECKING:

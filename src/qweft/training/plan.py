@@ -16,9 +16,9 @@ from qweft.adapter.branch import count_parameters
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import make_function
 from qweft.adapter.layer import QwthnLinear
+from qweft.core.environment import ALONE, share_said
 from qweft.data.load import Data, load_data
 from qweft.devices.on_chips import ChipTraining, on_chips
-from qweft.environment import ALONE, share_said
 from qweft.evaluation.loss import check_room
 from qweft.method.names import TWINS, function_of, has_circuit
 from qweft.method.specification import check_on_quantized

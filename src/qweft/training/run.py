@@ -11,28 +11,28 @@ from typing import Any
 from transformers import set_seed
 
 from qweft.adapter.attach import adapter_config, attach, check_targets
-from qweft.claims import claimed_output
+from qweft.core.claims import claimed_output
+from qweft.core.environment import share_said
+from qweft.core.errors import QweftError, saying_when_stopped
+from qweft.core.files import folder_beside, free_name, remove, write_bytes
+from qweft.core.output import Console
+from qweft.core.records import read_record, write_record
+from qweft.core.text import shown
 from qweft.data.checks import check_places
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
-from qweft.environment import share_said
-from qweft.errors import QweftError, saying_when_stopped
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.record import RECORD
 from qweft.evaluation.saved import base_model, changed, put_on, weights_of
 from qweft.evaluation.scores import HeldOutLoss
-from qweft.files import folder_beside, free_name, remove, write_bytes
 from qweft.method.effective import needs_rows_first
 from qweft.method.presets import stated
 from qweft.method.saved import WEIGHTS, shapes_in
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import LoadedModel, checksum, load_model
 from qweft.models.quantization import quantized_as
-from qweft.output import Console
 from qweft.publish.card import name_base_model, run_card
-from qweft.records import read_record, write_record
-from qweft.text import shown
 from qweft.training.callbacks import IDENTITY, Checkpoints, RunCallbacks, Validation, newest_step, remove_empty, step_of
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig

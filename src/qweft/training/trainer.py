@@ -18,11 +18,11 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from qweft.adapter.branch import parts_of
-from qweft.environment import LoadMeter, MachineLoad
-from qweft.errors import QweftError, stop_if_asked
+from qweft.core.environment import LoadMeter, MachineLoad
+from qweft.core.errors import QweftError, stop_if_asked
+from qweft.core.text import progress
 from qweft.evaluation.loss import target_loss
 from qweft.method.names import OTHER, RATED
-from qweft.text import progress
 from qweft.training.distributed import whole
 
 

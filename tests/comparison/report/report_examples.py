@@ -2,8 +2,8 @@
 
 import math
 
+from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.report.content import Content, figures
-from qweft.comparison.summarise import summarise
 from tests.comparison.comparison_examples import run
 
 CONFIG = "model: {name: tiny}\nmethods:\n  qtha: {adapter: {preset: qtha, r: 4, circuit_layers: 2}}\n"

@@ -8,8 +8,8 @@ import pytest
 
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.write import remake_report, rendered, write_report
-from qweft.errors import QweftError
-from qweft.text import CONTROLS
+from qweft.core.errors import QweftError
+from qweft.core.text import CONTROLS
 from tests.comparison.comparison_examples import runs, verdicts
 from tests.comparison.report.report_examples import ADAPTERS, CONFIG, content_of, results
 

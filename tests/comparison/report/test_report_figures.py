@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.report.content import Content, figures
 from qweft.comparison.report.figures import Point, emphasised, front, points, rows
-from qweft.comparison.summarise import summarise
-from qweft.comparison.wording import difference_said
+from qweft.comparison.report.wording import difference_said
 from tests.comparison.comparison_examples import run, runs, verdict
 from tests.comparison.report.report_examples import ADAPTERS, results
 

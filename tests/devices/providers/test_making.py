@@ -6,10 +6,10 @@ from urllib.parse import quote
 import pytest
 
 from qweft.cli.main import main
+from qweft.core.errors import QweftError
+from qweft.core.redaction import without_secrets
 from qweft.devices import DeviceError, make_device
 from qweft.devices.device import one_line
-from qweft.errors import QweftError
-from qweft.redaction import without_secrets
 
 
 @pytest.mark.parametrize(

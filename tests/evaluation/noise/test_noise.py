@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from qweft.cli.main import main
+from qweft.core.files import cache_folder
 from qweft.data.config import DataConfig
 from qweft.devices import DeviceError
 from qweft.devices.jobs import Executor
-from qweft.files import cache_folder
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from qweft.circuit import crz_ring_ansatz
+from qweft.core.errors import QweftError
 from qweft.devices.jobs import Budget, Caps, Price
 from qweft.devices.mitigation import make_mitigation
 from qweft.devices.providers.qiskit.ibm import IBMDevice
-from qweft.errors import QweftError
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.plan import Grid, Setting, Wanted, estimated, make_grid
 from qweft.evaluation.on_device import check_qubits

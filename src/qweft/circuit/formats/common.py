@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from qweft.circuit.description import Circuit, Gate
-from qweft.circuit.drawing import angle
+from qweft.circuit.draw.drawing import angle
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,8 @@ from dataclasses import replace
 from qweft.circuit.description import Circuit, Gate, Source
 from qweft.circuit.formats.common import Numbers, gate_lines, given_numbers, text_of
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError
-from qweft.text import shown
+from qweft.core.errors import QweftError
+from qweft.core.text import shown
 
 
 def to_openqasm2(

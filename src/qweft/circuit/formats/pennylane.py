@@ -6,7 +6,7 @@ from typing import Any
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.common import Numbers, bound, given_numbers
 from qweft.circuit.gates import GATES
-from qweft.errors import require
+from qweft.core.errors import require
 
 
 def to_pennylane(

@@ -8,7 +8,7 @@ import numpy as np
 from qweft.circuit.description import Circuit
 from qweft.circuit.formats.common import Numbers, given_numbers
 from qweft.circuit.gates import GATES
-from qweft.errors import QweftError, require
+from qweft.core.errors import QweftError, require
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -12,22 +12,22 @@ from pydantic import TypeAdapter
 from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
-from qweft.analysis.measures import Inspection, inspections
 from qweft.circuit import Circuit
-from qweft.comparison.decision import Recommendation, conclusion
+from qweft.comparison.judge.searched import Search, doubts_said, searches, with_doubts
+from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.summarise import summarise
+from qweft.comparison.judge.summary import Summary
+from qweft.comparison.judge.verdicts import Topic, Verdict, claimed, findings
+from qweft.comparison.report.decision import Recommendation, conclusion
 from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, pareto_figure, search_figure
+from qweft.comparison.report.wording import ANSWERS, caveats, judged_by
 from qweft.comparison.results import BASE, Run
 from qweft.comparison.results_file import changed_said
-from qweft.comparison.searched import Search, doubts_said, searches, with_doubts
-from qweft.comparison.statistics import ONCE, Look
-from qweft.comparison.summarise import summarise
-from qweft.comparison.summary import Summary
 from qweft.comparison.timing import load_said
-from qweft.comparison.verdicts import Topic, Verdict, claimed, findings
-from qweft.comparison.wording import ANSWERS, caveats, judged_by
-from qweft.errors import QweftError
+from qweft.core.errors import QweftError
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import Style, styles
+from qweft.inspect.measures import Inspection, inspections
 from qweft.method.names import TWINS, function_of, has_circuit
 
 QUESTIONS: dict[Topic, str] = {

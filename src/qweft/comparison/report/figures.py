@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from numpy.lib.stride_tricks import sliding_window_view
 
+from qweft.comparison.judge.searched import Search
+from qweft.comparison.judge.summary import Summary
+from qweft.comparison.judge.verdicts import Verdict
+from qweft.comparison.report.wording import difference_said
 from qweft.comparison.results import BASE, Run
-from qweft.comparison.searched import Search
-from qweft.comparison.summary import Summary
-from qweft.comparison.verdicts import Verdict
-from qweft.comparison.wording import difference_said
 from qweft.figures.figure import ReportFigure
 from qweft.figures.styles import INK, PAPER, Style, fitting
 

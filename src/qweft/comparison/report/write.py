@@ -8,19 +8,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from qweft.analysis.measures import measure_rows
-from qweft.circuit.drawing import circuit_text
-from qweft.circuit.picture import circuit_uri
-from qweft.claims import claimed_output
+from qweft.circuit.draw.drawing import circuit_text
+from qweft.circuit.draw.picture import circuit_uri
 from qweft.comparison.report.content import Content, Figures, figures, tally
 from qweft.comparison.report.figures import MOST
+from qweft.comparison.report.table import markdown_rows, search_rows, summary_rows
+from qweft.comparison.report.wording import ANSWERS, text_of
 from qweft.comparison.results_file import OF_REPORT, RESULTS, read_results, reading
-from qweft.comparison.table import markdown_rows, search_rows, summary_rows
-from qweft.comparison.wording import ANSWERS, text_of
-from qweft.errors import QweftError
-from qweft.files import write_bytes
-from qweft.records import write_record
-from qweft.text import escaped, plain, progress
+from qweft.core.claims import claimed_output
+from qweft.core.errors import QweftError
+from qweft.core.files import write_bytes
+from qweft.core.records import write_record
+from qweft.core.text import escaped, plain, progress
+from qweft.inspect.measures import measure_rows
 
 PAGE = "report.html"
 

@@ -4,9 +4,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from qweft.core.text import many
 from qweft.devices.device import DeviceError, Named, OutOfBudgetError, RemoteDevice
 from qweft.devices.prices import Charge, Price
-from qweft.text import many
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -142,7 +142,7 @@ def confirm(estimate: Estimate, yes: bool) -> None:
     """Print the estimate and ask for consent if circuits would be sent or may cost money; `yes` agrees beforehand."""
     if not estimate.needs_consent:
         return
-    from qweft.output import Console
+    from qweft.core.output import Console
 
     terminal = Console(stderr=True)
     terminal.print(estimate.describe())

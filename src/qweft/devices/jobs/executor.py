@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from qweft.core.text import many
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, NotTakenError, RemoteDevice, UnavailableError
 from qweft.devices.jobs.budget import Budget, Estimate, estimate
@@ -12,7 +13,6 @@ from qweft.devices.jobs.remote import RemoteRun, Retry
 from qweft.devices.jobs.store import Store, Where
 from qweft.devices.outcomes import Frequencies, from_counts, to_counts
 from qweft.devices.prices import PriceList
-from qweft.text import many
 
 MOST_NUMBERS = 2**24
 """Largest size of the frequencies of simulators that an executor keeps in memory: 128 MiB in float64."""

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from qweft.core.text import many
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, JobState, NotTakenError, RefusedError, RemoteDevice, UnavailableError
 from qweft.devices.jobs import store as ledger
 from qweft.devices.jobs.budget import Budget
 from qweft.devices.jobs.store import Counts, Job, Store, Where
 from qweft.devices.outcomes import from_counts
-from qweft.text import many
 
 Answer = TypeVar("Answer")
 

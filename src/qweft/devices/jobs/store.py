@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from qweft.core.files import cache_folder, locked
+from qweft.core.redaction import without_secrets
+from qweft.core.text import many
 from qweft.devices.bound import BoundCircuits, pack_circuits, unpack_circuits
 from qweft.devices.device import DeviceError
 from qweft.devices.prices import Charge
-from qweft.files import cache_folder, locked
-from qweft.redaction import without_secrets
-from qweft.text import many
 
 SENDING = "sending"  # recorded; whether the provider accepted it is not known yet
 SENT = "sent"  # accepted by the provider, whose id for it is known

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from qweft.core.files import named_path
 from qweft.devices.device import DeviceError
-from qweft.files import named_path
 
 Channel = Literal["each", "pair"]
 
@@ -84,7 +84,7 @@ def noise_model(name: str | None) -> NoiseModel:
     """Return the noise model of this name or YAML file, whose stem is its name; `None` means the paper's."""
     if name is None or name == PAPER.name:
         return PAPER
-    from qweft import yaml_file  # here: a model by name needs no package for YAML
+    from qweft.core import yaml_file  # here: a model by name needs no package for YAML
 
     path = named_path(name)
     if not path.is_file():

@@ -9,10 +9,10 @@ from torch.utils.checkpoint import checkpoint
 from qweft.circuit import Circuit
 from qweft.circuit.engine import outputs_by_z
 from qweft.circuit.precision import circuit_dtype, exact_products
+from qweft.core.errors import QweftError
 from qweft.devices.device import RefusedError
 from qweft.devices.noise.model import MOST_QUBITS, Channel, NoiseModel
 from qweft.devices.noise.native import NativeGate, Turn, native_gates
-from qweft.errors import QweftError
 
 NUMBERS_AT_A_TIME = 2**17
 """State entries per block: 1 MiB in float64, so that a block stays in cache."""

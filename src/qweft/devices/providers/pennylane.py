@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qweft.circuit.formats import to_pennylane
+from qweft.core.redaction import names_credential
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
     Device,
@@ -24,7 +25,6 @@ from qweft.devices.device import (
 from qweft.devices.outcomes import Frequencies, from_counts
 from qweft.devices.simulators import Simulator
 from qweft.internals.providers import settings_in
-from qweft.redaction import names_credential
 
 SIMULATORS = ("default.qubit", "default.mixed", "lightning.qubit", "lightning.gpu", "lightning.kokkos")
 """Devices that take many circuits in one call."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qweft.core.errors import require
 from qweft.data.conversation import Conversation
-from qweft.errors import require
 
 if TYPE_CHECKING:
     from qweft.evaluation.generation import Answer

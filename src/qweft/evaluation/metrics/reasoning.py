@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation
-from qweft.errors import QweftError
 from qweft.evaluation.final_answer import FinalAnswer, final_answers, plain
 from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.scores import Compared, compare_means

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qweft.core.errors import require
+from qweft.core.files import cache_folder
 from qweft.data.conversation import Conversation
-from qweft.errors import require
 from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.metrics.reasoning import with_its_thought
 from qweft.evaluation.scores import Array, Compared, compare_means, compare_statistics
-from qweft.files import cache_folder
 
 if TYPE_CHECKING:
     from qweft.evaluation.generation import Answer

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation
 from qweft.data.embedded import Verifier, gym_task
-from qweft.errors import QweftError
 from qweft.evaluation.final_answer import marked_text
 from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.metrics.reasoning import take_apart

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
 
-from qweft.schema import Count, Rate
+from qweft.core.schema import Count, Rate
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from qweft.core.errors import QweftError
+from qweft.core.files import check_can_be_written, named_path
+from qweft.core.schema import check_values
 from qweft.data.config import DataConfig
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
 from qweft.devices.jobs import Budget, Caps, Estimate, PriceList
 from qweft.devices.mitigation import Mitigation, make_mitigation
-from qweft.errors import QweftError
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.noise.config import NoiseConfig
-from qweft.files import check_can_be_written, named_path
 from qweft.models.config import ModelConfig
-from qweft.schema import check_values
 
 if TYPE_CHECKING:
     import torch

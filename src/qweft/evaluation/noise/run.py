@@ -16,21 +16,21 @@ from rich.text import Text
 
 from qweft.adapter.cores import Measure
 from qweft.circuit import Circuit, expectation_values
-from qweft.claims import claimed_output
+from qweft.core.claims import claimed_output
+from qweft.core.environment import environment
+from qweft.core.errors import saying_when_stopped
+from qweft.core.files import free_name
+from qweft.core.output import Console
+from qweft.core.records import write_record
+from qweft.core.text import many, progress
 from qweft.devices import Measurer
 from qweft.devices.jobs import Executor, Retry, confirm
-from qweft.environment import environment
-from qweft.errors import saying_when_stopped
 from qweft.evaluation.loss import score_rows
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.plan import Grid, Setting, Wanted, check_start, estimated
 from qweft.evaluation.on_device import check_qubits, circuit_layers, on_device
 from qweft.evaluation.saved import Subject, load_subject
 from qweft.evaluation.scores import CLEAR, HeldOutLoss, RowScore, Score, compare_losses, loss_of, ratio
-from qweft.files import free_name
-from qweft.output import Console
-from qweft.records import write_record
-from qweft.text import many, progress
 
 NUMBERS = "robustness.json"
 """File with the results, written anew after each setting."""

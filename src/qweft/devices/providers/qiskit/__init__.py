@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from qweft.core.errors import require
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Provider, RemoteDevice
 from qweft.devices.providers.qiskit.ibm import IBMDevice, saved_tokens
 from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
-from qweft.errors import require
 
 
 def fake_backend(name: str) -> Any:

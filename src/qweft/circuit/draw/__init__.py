@@ -1,0 +1,1 @@
+"""A circuit as text for a terminal, and as a picture."""

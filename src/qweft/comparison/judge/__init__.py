@@ -1,0 +1,1 @@
+"""Which method is better: paired statistics, searches for rates, and verdicts."""

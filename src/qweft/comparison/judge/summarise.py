@@ -1,0 +1,108 @@
+"""All methods of a comparison judged together: Holm's correction, and looks at a growing number of seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from qweft.comparison.judge.statistics import LARGEST_P, ONCE, Look
+from qweft.comparison.judge.summary import Summary, paired, summary_of
+from qweft.comparison.judge.verdicts import best_of, findings
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS
+from qweft.comparison.results import BASE, Run
+from qweft.method.names import function_of
+
+Pair = tuple[str, str]
+
+
+def summarise(
+    runs: Sequence[Run],
+    reference: str = "lora",
+    equivalent_within: float | None = None,
+    looks: Sequence[Look] = (ONCE,),
+    is_strict: bool = False,
+) -> dict[str, Summary]:
+    """Return a summary of each method, in the order in which the methods first appear, the base model first."""
+    groups: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.method != BASE):
+        groups.setdefault(run.method, []).append(run)
+    groups = {name: sorted(group, key=lambda run: run.seed) for name, group in groups.items()}
+    untouched, others = groups[BASE][0] if BASE in groups else None, groups.get(reference, [])
+    made = {name: summary_of(group, reference, others, untouched) for name, group in groups.items()}
+    margin = {name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}
+    return judged(margin, looks, is_strict)
+
+
+def questions(summary: Mapping[str, Summary]) -> list[Pair]:
+    """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
+    found: dict[frozenset[str], Pair] = {}
+    for each in findings(summary):
+        if each.other:
+            found.setdefault(frozenset((each.method, each.other)), (each.method, each.other))
+    return list(found.values())
+
+
+def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
+    """Return the summary with each question's look: the first that decides, else the last, p corrected by `holm`."""
+    everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
+    # without the reference, results alone say with which method the others are compared: any pair may be claimed
+    is_lost = any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
+    asked = everyone if is_strict and is_lost else questions(summary)
+    found: dict[str, dict[str, Look]] = {name: {} for name in summary}
+
+    def note(pair: Pair, look: Look) -> None:
+        found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
+
+    best = best_of(summary)
+    for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
+        if best in pair:  # only results tell which is best: corrected for all pairs
+            note(pair, look)
+    decided: set[Pair] = set()
+    for each in looks:
+        for pair, look in zip(asked, _corrected(summary, asked, each, is_strict), strict=True):
+            if pair in decided:
+                continue
+            note(pair, look)
+            if paired(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
+                decided.add(pair)
+    made = tuple(looks) if looks[-1].planned > 1 else ()
+    return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
+
+
+def _corrected(
+    summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
+) -> list[Look]:
+    """Return the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
+    plain = [paired(summary[one], summary[other], look).p_value for one, other in family]
+    if is_strict:
+        count = len(family)
+        return [replace(look, p_value=p if p is None else min(1.0, count * p), questions=count) for p in plain]
+    corrected = holm([1.0 if p is None else p for p in plain])
+    return [replace(look, p_value=None if p is None else least) for p, least in zip(plain, corrected, strict=True)]
+
+
+def undecided(summary: Mapping[str, Summary]) -> set[str]:
+    """Return the methods of the questions that further seeds may decide: none of their runs diverged."""
+    pairs = {pair: paired(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
+    open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.p_value is not None]
+    answers = [each for each in findings(summary) if each.topic == "circuit"]
+    short = {each.method for each in answers if not each.other and each.direction == "not decided"}
+    for each in answers:
+        enters = each.other in summary and function_of(summary[each.other].core or "") not in ALTERED_CIRCUITS
+        if enters and each.direction == "equivalent" and each.method in short:
+            open_pairs.append((each.method, each.other))
+    return {name for pair in open_pairs for name in pair}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's corrected p (1979), max over j <= i of min(1, (count - j + 1) p_(j)), of each question."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    found, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        found[place] = largest
+    return found
+
+
+def levels(seeds: Sequence[int]) -> list[float]:
+    """Return 0.05 (n_j - n_(j - 1)) / n_last, the level of each look at n_j seeds; they add up to 0.05."""
+    return [LARGEST_P * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]

@@ -1,0 +1,1 @@
+"""What is chosen before the runs that are judged: learning rates, finalists, and the first config."""

@@ -1,0 +1,1 @@
+"""What every package uses: errors, text, files, records, and the environment of a run."""
