@@ -4,7 +4,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["cli.parser", "schema", "yaml_file"])
+@pytest.mark.parametrize("name", ["cli.parser", "core.schema", "core.yaml_file"])
 def test_examples_in_docstrings_hold(name):
     results = doctest.testmod(importlib.import_module(f"qweft.{name}"))
     assert results.attempted
