@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qweft.comparison.judge.random_effects import errors_of
-from qweft.comparison.judge.statistics import ONCE, Look, Pairing, pair
+from qweft.comparison.judge.statistics import LARGEST_P, ONCE, Look, Pairing, pair
 from qweft.comparison.judge.summarise import holm
 from qweft.core.files import write_json
 
@@ -125,7 +125,7 @@ def circuit_answers(
 
 
 def circuit_equivalences(seeds: int, rows: int, source: str, controls: int, repeats: int) -> float:
-    """How often a hybrid that is better than each control by the margin is equivalent to one, at its share of 5%.
+    """How often a hybrid that is better than each control by the margin is equivalent to one, by Holm's correction.
 
     Args:
         seeds: As in `circuit_answers`, like all others.
@@ -134,11 +134,13 @@ def circuit_equivalences(seeds: int, rows: int, source: str, controls: int, repe
         controls: See there.
         repeats: See there.
     """
-    random, said, look = np.random.default_rng(12), 0, Look(questions=controls)
+    random, equivalent = np.random.default_rng(12), 0
     for _ in range(repeats):
         hybrid, *others = _hybrid_and_controls(seeds, rows, source, controls, -CIRCUIT_MARGIN, random)
-        said += any(_paired(hybrid, other, look, CIRCUIT_MARGIN).direction == "equivalent" for other in others)
-    return said / repeats
+        pairings = [_paired(hybrid, other, margin=CIRCUIT_MARGIN) for other in others]
+        corrected = holm([1.0 if each.equivalence_p is None else each.equivalence_p for each in pairings])
+        equivalent += min(corrected) <= LARGEST_P
+    return equivalent / repeats
 
 
 def _hybrid_and_controls(

@@ -15,7 +15,8 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from itertools import combinations, product
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from qweft.comparison.judge.random_effects import LEVEL, errors_of, quantile
+from qweft.comparison.judge.random_effects import LEVEL, Errors, errors_of, quantile
 from qweft.comparison.judge.summarise import holm, levels
 from qweft.core.files import write_json
 
@@ -40,6 +41,10 @@ SOURCES = {"least": (0.1, 1.0, 4.0), "most": (0.6, 3.0, 4.0), "seeds": (1.0, 0.0
 """Standard deviations in percent of the loss: seeds, rows, rows by seed. The first two are the limits on record."""
 SHAPES = ("normal", "heavy tails")
 DRAWS = 2000
+LOOKS = (3, 6, 12)
+"""Numbers of seeds at which `--until-decided` judges."""
+QUESTIONS, MARGIN = 4, 1.0
+"""Of a family that is looked at repeatedly, the margin in percent."""
 MIXED_ROWS = 12
 """More rows than this make the dense covariance of MixedLM too slow for a simulation."""
 
@@ -82,7 +87,7 @@ def _half(variance: float, freedom: float) -> float:
 
 def widest(y: Array) -> float:
     """Half-width as `qweft compare` has it."""
-    return errors_of(list(y.mean(1)), y / y.shape[1], np.full(y.shape, 100 / y.shape[1])).interval(0.0)[1]
+    return _errors(y).interval(0.0)[1]
 
 
 def bootstrap(y: Array, multipliers: Array, picked: Array) -> tuple[float, float]:
@@ -151,9 +156,17 @@ def _cell(held: Any, widths: Array) -> list[float]:
     return [round(100 * float(np.mean(held)), 1), round(float(np.median(widths)), 2)]
 
 
-def _p(y: Array) -> float:
+def _errors(y: Array) -> Errors:
     rows = y.shape[1]
-    return errors_of(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows)).p_value(float(y.mean()))
+    return errors_of(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows))
+
+
+def _p(y: Array) -> float:
+    return _errors(y).p_value(float(y.mean()))
+
+
+def _equivalence_p(y: Array, margin: float) -> float:
+    return _errors(y).equivalence_p(float(y.mean()), margin)
 
 
 def family_rows(repeats: int) -> Iterator[dict[str, Any]]:
@@ -175,26 +188,67 @@ def family_rows(repeats: int) -> Iterator[dict[str, Any]]:
 
 def looks_rows(repeats: int) -> Iterator[dict[str, Any]]:
     """How often a question is decided wrongly after looks at 3, 6 and 12 seeds: no difference, or one of the margin."""
-    steps = (3, 6, 12)
     for source, rows in product(SOURCES, (12, 96)):
         random, once, shown, equal = np.random.default_rng(0), 0, 0, 0
         for _ in range(repeats):
-            y = table(steps[-1], rows, source, "normal", random)
-            seen = [(y[:seeds], level) for seeds, level in zip(steps, levels(steps), strict=True)]
+            y = table(LOOKS[-1], rows, source, "normal", random)
+            seen = [(y[:seeds], level) for seeds, level in zip(LOOKS, levels(LOOKS), strict=True)]
             once += any(_p(part) <= 0.05 for part, _ in seen)
             shown += any(_p(part) <= level for part, level in seen)
-            equal += any(_equivalent(part + 2, 2.0, level) for part, level in seen)
+            equal += any(_equivalence_p(part + 2, 2.0) <= level for part, level in seen)
         counts = {"shown at 0.05 each": once, "shown": shown, "equivalent at the margin": equal}
         yield {"chance": source, "rows": rows, **{k: round(100 * count / repeats, 1) for k, count in counts.items()}}
 
 
-def _equivalent(y: Array, margin: float, level: float) -> bool:
-    rows = y.shape[1]
-    half = errors_of(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows)).interval(0.0, 1 - 2 * level)[1]
-    return bool(abs(y.mean()) + half < margin)
+def families_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """Four independent questions judged together at 3, 6 and 12 seeds, in percent.
+
+    False: how often any difference is shown where there is none, and any equivalence where each difference is exactly
+    the margin. Found: the share of questions without a difference that end as equivalent. Each with equivalences
+    corrected by Holm, like differences, and not corrected.
+    """
+    for source in ("most", "seeds"):
+        random = np.random.default_rng(0)
+        counts: defaultdict[str, float] = defaultdict(float)
+        for _ in range(repeats):
+            equal = [table(LOOKS[-1], 96, source, "normal", random) for _ in range(QUESTIONS)]
+            apart = [y + MARGIN for y in equal]
+            for name, correct in (("Holm", holm), ("uncorrected", list)):
+                without_difference, at_the_margin = (decide(tables, correct) for tables in (equal, apart))
+                counts[f"any false difference, {name}"] += "different" in without_difference
+                counts[f"any false equivalence, {name}"] += "equivalent" in at_the_margin
+                counts[f"equality found, {name}"] += without_difference.count("equivalent") / QUESTIONS
+        yield {"chance": source, **{name: round(100 * count / repeats, 1) for name, count in sorted(counts.items())}}
 
 
-PARTS = {"coverage": coverage_rows, "mixed": mixed_rows, "family": family_rows, "looks": looks_rows}
+def decide(tables: Sequence[Array], correct: Callable[[list[float]], list[float]]) -> list[str]:
+    """How each question ends: "equivalent", "different", or "" after the last look. A decided one gets no more seeds.
+
+    Args:
+        tables: Differences in percent of each question, (seeds, rows).
+        correct: How the p of equivalence are corrected; those of differences are, by Holm.
+    """
+    answers = [""] * len(tables)
+    seen = list(tables)
+    for seeds, level in zip(LOOKS, levels(LOOKS), strict=True):
+        seen = [part if answer else y[:seeds] for answer, part, y in zip(answers, seen, tables, strict=True)]
+        differences = holm([_p(part) for part in seen])
+        equivalences = correct([_equivalence_p(part, MARGIN) for part in seen])
+        for number, answer in enumerate(answers):
+            if not answer and equivalences[number] <= level:
+                answers[number] = "equivalent"
+            elif not answer and differences[number] <= level:
+                answers[number] = "different"
+    return answers
+
+
+PARTS = {
+    "coverage": coverage_rows,
+    "mixed": mixed_rows,
+    "family": family_rows,
+    "looks": looks_rows,
+    "families": families_rows,
+}
 
 
 if __name__ == "__main__":

@@ -38,6 +38,17 @@ def test_the_best_method_is_corrected_for_all_pairs_unless_it_is_asked():
     assert chosen.corrected == pytest.approx(every[2], rel=0.05)  # percent of the one or the other method's loss
 
 
+def test_equivalences_are_corrected_by_holm_for_the_questions_of_the_config():
+    steady = [1.0, 1.001, 0.999]
+    losses = {"lora": steady, "dora": [1.002, 1.001, 1.003], "lora_r1": [1.003, 1.0, 1.004], "ia3": [1.1, 1.1, 1.2]}
+    made = summarise(runs(**losses), "lora", 1.5)
+    found = [paired(made[name], made["lora"]) for name in ("dora", "lora_r1", "ia3")]
+    corrected = [pairing.corrected_equivalence_p for pairing in found]
+    assert corrected == pytest.approx(holm([pairing.equivalence_p for pairing in found]), rel=1e-9)
+    assert corrected[0] == pytest.approx(3 * found[0].equivalence_p)
+    assert [pairing.direction for pairing in found] == ["equivalent", "equivalent", "not decided"]
+
+
 def test_the_levels_of_the_looks_add_up():
     assert levels([3, 6, 12]) == pytest.approx([0.0125, 0.0125, 0.025])
     assert levels([5]) == [0.05]
@@ -77,3 +88,10 @@ def test_looking_three_times_errs_at_most_one_time_in_twenty():
     rows = [row for row in judges.looks_rows(300) if row["rows"] == 96]
     assert max(row["shown at 0.05 each"] for row in rows) > 8
     assert all(row["shown"] <= 7.5 and row["equivalent at the margin"] <= 7.5 for row in rows)
+
+
+def test_looking_three_times_at_four_questions_errs_at_most_one_time_in_twenty():
+    """Of 200 comparisons a cell; the standard error at 5% is 1.5."""
+    for row in judges.families_rows(200):
+        assert row["any false equivalence, uncorrected"] > 9
+        assert row["any false equivalence, Holm"] <= 8 and row["any false difference, Holm"] <= 8

@@ -67,6 +67,32 @@ def test_equivalent_where_the_90_percent_interval_lies_within_the_margin(percent
         assert found.widest <= 1.02 * max(map(abs, found.interval))
 
 
+@pytest.mark.parametrize("margin", [0.3, 0.6, 2.0])
+def test_the_p_of_equivalence_is_that_of_two_one_sided_t_tests(margin):
+    d = np.random.default_rng(4).normal(0.3, 0.2, 5)
+    errors = errors_of(d)
+    sides = [
+        stats.ttest_1samp(d, side * margin, alternative=than).pvalue for side, than in ((-1, "greater"), (1, "less"))
+    ]
+    p = errors.equivalence_p(d.mean(), margin)
+    assert p == pytest.approx(max(sides))
+    for level in (0.98 * p, 1.02 * p):  # the interval of 1 - 2 * level lies within the margin
+        inside = max(map(abs, errors.interval(d.mean(), 1 - 2 * level))) <= margin
+        assert inside == (p <= level)
+
+
+def test_the_p_of_equivalence_is_the_largest_over_seeds_rows_and_both():
+    losses, others = made(4, 30, over_seeds=2.0)
+    errors = errors_of(coverage.relative(losses, others), losses, others)
+    every = [stats.t.sf((6.0 - 1.0) / error, freedom) for error, freedom in errors.parts]
+    assert errors.equivalence_p(-1.0, 6.0) == pytest.approx(max(every)) and len(set(every)) == len(every) > 1
+
+
+def test_without_any_error_a_difference_below_the_margin_is_equivalent():
+    errors = errors_of([0.25, 0.25, 0.25])
+    assert [errors.equivalence_p(d, 0.5) for d in (0.25, -0.25, 0.5, 0.75)] == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_a_pair_is_equivalent_in_both_orders_or_in_none():
     """0.992 is 0.8% below 1, and 1 is 0.81% above 0.992."""
     low, high = dict(enumerate([0.992, 0.99201, 0.99202])), dict(enumerate([1.0, 1.00001, 1.00002]))
@@ -247,6 +273,22 @@ def test_a_look_sets_the_level_the_seeds_and_the_corrected_p():
     assert (strict.direction, strict.reason) == ("not decided", "p is above 0.001")
     family = against_one(losses, look=Look(0.06, seeds=three))
     assert (family.direction, family.reason, family.corrected) == ("not decided", "the corrected p is above 0.05", 0.06)
+
+
+@pytest.mark.parametrize(
+    ("look", "direction"),
+    [
+        (Look(), "equivalent"),
+        (Look(equivalence_p=0.05), "equivalent"),
+        (Look(equivalence_p=0.051), "not decided"),
+        (Look(equivalence_p=0.01, level=0.0125), "equivalent"),
+        (Look(equivalence_p=0.02, level=0.0125), "not decided"),
+    ],
+)
+def test_a_look_sets_the_corrected_p_of_equivalence(look, direction):
+    found = against_one([0.999, 1.0, 1.002], margin=5.0, look=look)
+    assert found.direction == direction and found.equivalence_p < 0.01
+    assert found.corrected_equivalence_p == (look.equivalence_p or found.equivalence_p)
 
 
 def test_of_one_row_or_one_group_nothing_is_shown():

@@ -20,6 +20,13 @@ def tail(t: float, freedom: float) -> float:
     return float(2 * stdtr(freedom, -t))
 
 
+def _upper_tail(room: float, error: float, freedom: float) -> float:
+    """Return P(T >= room / error); without any error 0 if there is room, else 1."""
+    if error:
+        return float(stdtr(freedom, -room / error))
+    return 0.0 if room > 0 else 1.0
+
+
 def quantile(level: float, freedom: float) -> float:
     """Return the central quantile t of Student's t: P(|T| <= t) = level."""
     return float(stdtrit(freedom, (1 + level) / 2))
@@ -46,6 +53,11 @@ class Errors:
         if difference == 0:
             return 1.0
         return max(tail(abs(difference) / error if error else math.inf, freedom) for error, freedom in self.parts)
+
+    def equivalence_p(self, difference: float, margin: float) -> float:
+        """Return the larger p of two one-sided t tests that a mean difference lies within the margin on both sides."""
+        room = margin - abs(difference)
+        return max(_upper_tail(room, error, freedom) for error, freedom in self.parts)
 
     def visible(self) -> float:
         """Return the smallest effect that would be found with 80% power at 5%: (t_0.975 + t_0.8) * standard error."""

@@ -29,12 +29,12 @@ Direction = Literal["lower", "higher", "equivalent", "not decided"]
 class Look:
     """How one question of a comparison is judged, at look `number` of `planned` ones at the data."""
 
-    p_value: float | None = None  # corrected for the family of questions; `None` if it stands alone
-    level: float = 0.05  # of a difference, and of each test of equivalence, which `questions` share
+    p_value: float | None = None  # of a difference, corrected for the family of questions; `None` if it stands alone
+    level: float = 0.05  # of differences, and of equivalences
     seeds: tuple[int, ...] | None = None  # all if `None`
     number: int = 1
     planned: int = 1
-    questions: int = 1
+    equivalence_p: float | None = None  # of equivalence, corrected likewise
 
 
 ONCE = Look()
@@ -56,7 +56,9 @@ class Pairing:
     direction: Direction = "not decided"
     reason: str = ""  # why a difference is not shown; empty if it is
     margin: float | None = None  # of equivalence, in percent
-    widest: float | None = None  # far end of the 1 - 2 * level / questions interval, in percent of either loss
+    widest: float | None = None  # far end of the 1 - 2 * level interval, in percent of either loss
+    equivalence_p: float | None = None  # largest p of the two one-sided tests; `None` without a margin
+    corrected_equivalence_p: float | None = None  # corrected for the family of questions
     look: Look = ONCE
     diverged: int = 0  # seeds at which a run of either method diverged
 
@@ -107,15 +109,17 @@ def pair(
     corrected = p if look.p_value is None else look.p_value
     reason = equal or _doubt(p, corrected, flip, len(differences), look)
     direction: Direction = "not decided" if reason else "lower" if middle < 0 else "higher"
-    widest = None
-    if margin is not None:
-        level = 1 - 2 * look.level / look.questions  # two one-sided tests (Schuirmann 1987)
-        narrow, turned = errors.interval(middle, level), _in_percent([(b, a) for a, b in finite.values()])
+    widest = equivalence_p = corrected_equivalence_p = None
+    turned = _in_percent([(b, a) for a, b in finite.values()])
+    if margin is not None and turned:
         # in percent of either method's loss, so that a pair is equivalent in both orders or in none
-        if turned:
-            back = errors_of(turned, other_sums, sums).interval(mean(turned) or 0.0, level)
-            widest = max(map(abs, (*narrow, *back)))
-            direction = "equivalent" if widest < margin else direction
+        back, turned_middle = errors_of(turned, other_sums, sums), fmean(turned)
+        level = 1 - 2 * look.level  # two one-sided tests (Schuirmann 1987)
+        widest = max(map(abs, (*errors.interval(middle, level), *back.interval(turned_middle, level))))
+        equivalence_p = max(errors.equivalence_p(middle, margin), back.equivalence_p(turned_middle, margin))
+        corrected_equivalence_p = equivalence_p if look.equivalence_p is None else look.equivalence_p
+        if corrected_equivalence_p <= look.level:
+            direction = "equivalent"
     return replace(
         found,
         interval=errors.interval(middle),
@@ -126,6 +130,8 @@ def pair(
         direction=direction,
         reason=reason,
         widest=widest,
+        equivalence_p=equivalence_p,
+        corrected_equivalence_p=corrected_equivalence_p,
     )
 
 

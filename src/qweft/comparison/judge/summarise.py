@@ -1,17 +1,16 @@
 """All methods of a comparison judged together: Holm's correction, and looks at a growing number of seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 from qweft.comparison.judge.statistics import LARGEST_P, ONCE, Look
 from qweft.comparison.judge.summary import Summary, paired, summary_of
 from qweft.comparison.judge.verdicts import best_of, findings
-from qweft.comparison.method_kinds import ALTERED_CIRCUITS
 from qweft.comparison.results import BASE, Run
-from qweft.method.names import function_of
 
 Pair = tuple[str, str]
+Correction = Callable[[Sequence[float]], list[float]]
 
 
 def summarise(
@@ -71,26 +70,30 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
 def _corrected(
     summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
 ) -> list[Look]:
-    """Return the look with each pair's corrected p; a pair without a p keeps `None`, and counts."""
-    plain = [paired(summary[one], summary[other], look).p_value for one, other in family]
-    if is_strict:
-        count = len(family)
-        return [replace(look, p_value=p if p is None else min(1.0, count * p), questions=count) for p in plain]
-    corrected = holm([1.0 if p is None else p for p in plain])
-    return [replace(look, p_value=None if p is None else least) for p, least in zip(plain, corrected, strict=True)]
+    """Return the look with each pair's corrected p of a difference, and of equivalence."""
+    pairings = [paired(summary[one], summary[other], look) for one, other in family]
+    correct = bonferroni if is_strict else holm
+    differences = _correct([each.p_value for each in pairings], correct)
+    equivalences = _correct([each.equivalence_p for each in pairings], correct)
+    return [replace(look, p_value=p, equivalence_p=equal) for p, equal in zip(differences, equivalences, strict=True)]
+
+
+def _correct(p_values: Sequence[float | None], correct: Correction) -> list[float | None]:
+    """Return the corrected p of each question; one without a p keeps `None`, and counts."""
+    corrected = correct([1.0 if p is None else p for p in p_values])
+    return [None if p is None else larger for p, larger in zip(p_values, corrected, strict=True)]
 
 
 def undecided(summary: Mapping[str, Summary]) -> set[str]:
     """Return the methods of the questions that further seeds may decide: none of their runs diverged."""
     pairs = {pair: paired(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
     open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.p_value is not None]
-    answers = [each for each in findings(summary) if each.topic == "circuit"]
-    short = {each.method for each in answers if not each.other and each.direction == "not decided"}
-    for each in answers:
-        enters = each.other in summary and function_of(summary[each.other].core or "") not in ALTERED_CIRCUITS
-        if enters and each.direction == "equivalent" and each.method in short:
-            open_pairs.append((each.method, each.other))
     return {name for pair in open_pairs for name in pair}
+
+
+def bonferroni(p_values: Sequence[float]) -> list[float]:
+    """Return Bonferroni's corrected p, min(1, count * p), of each question."""
+    return [min(1.0, len(p_values) * p) for p in p_values]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from qweft.comparison.judge.statistics import NO_PAIR, ONCE, Pairing
@@ -99,7 +99,7 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
         elif differing:
             nearest, fields = min(differing, key=lambda each: len(each[1]))
             unlike[function] = f"{nearest.method} was run, but {', '.join(fields)}"
-    direction, controls = _answer(hybrid, found)
+    direction, controls = _answer(found)
     missing = [] if None in {*found, *unlike} else ["the same network without a circuit was not run"]
     if not {*found, *unlike} & {*CLASSICAL_CONTROLS}:
         missing.append("a classical twin of its form was not run")
@@ -108,28 +108,18 @@ def circuit_findings(hybrid: Summary, methods: Sequence[Summary]) -> list[Verdic
     return [answer, *found.values()]
 
 
-def _answer(hybrid: Summary, found: Mapping[str | None, Verdict]) -> tuple[Direction, list[Verdict]]:
+def _answer(found: Mapping[str | None, Verdict]) -> tuple[Direction, list[Verdict]]:
     """Return the answer over all controls, and those that it rests on, by the table in docs/statistics.md."""
     asked = [found[function] for function in TO_BEAT if function in found]
     if worse := [each for each in asked if each.direction == "higher"]:
         return "higher", worse
-    same = [each for each in asked if each.direction == "equivalent" and is_equal(hybrid, each.against, len(asked))]
-    if same:
+    if same := [each for each in asked if each.direction == "equivalent"]:
         return "equivalent", same
     if None not in found or found.keys().isdisjoint(CLASSICAL_CONTROLS):
         return "open", []
     if all(each.direction == "lower" for each in asked):
         return "lower", asked
     return "not decided", [each for each in asked if each.direction == "not decided"]
-
-
-def is_equal(hybrid: Summary, control: Summary | None, number: int) -> bool:
-    """Whether a hybrid equals one of `number` controls, at its share of a look's level (Bonferroni)."""
-    if control is None:
-        return False
-    looks = hybrid.looks_made or (hybrid.looks.get(control.method, ONCE),)
-    shares = [replace(look, questions=max(look.questions, number)) for look in looks]
-    return any(paired(hybrid, control, share).direction == "equivalent" for share in shares)
 
 
 def _unlike(method: Summary, hybrid: Summary) -> list[str]:

@@ -171,7 +171,7 @@ class Content:
         """What was not controlled, how the numbers were judged, and what they mean."""
         lines = [
             *caveats(self.summary, [entry.method for entry in self.search]),
-            *judged_by(self.summary),
+            *judged_by(self.summary, is_strict=self.recommendation is not None),
             "“Yes” and “no” are differences with a corrected p of at most 0.05; “equivalent” lies within the stated "
             "margin by two one-sided tests; “not decided” is not “equal”. docs/statistics.md has the rules.",
             "Held-out loss is the mean of −log p over the target tokens of the held-out rows; perplexity is exp of "

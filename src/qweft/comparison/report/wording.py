@@ -101,6 +101,9 @@ def numbers(pairing: Pairing) -> str:
     details = [f"{many(len(pairing.differences), 'seed')}: {', '.join(map(percent, pairing.differences))}"]
     if pairing.p_value is not None:
         details.append(f"p = {pairing.p_value:.3g}, corrected {pairing.corrected:.3g}")
+    if pairing.equivalence_p is not None and pairing.direction in ("equivalent", "not decided"):
+        corrected = pairing.corrected_equivalence_p
+        details.append(f"p of equivalence = {pairing.equivalence_p:.3g}, corrected {corrected:.3g}")
     if pairing.direction == "not decided":
         details.append(pairing.reason)
     if pairing.visible is not None:
@@ -161,13 +164,13 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
     return lines
 
 
-def judged_by(summary: Mapping[str, Summary]) -> list[str]:
+def judged_by(summary: Mapping[str, Summary], is_strict: bool) -> list[str]:
     """Return how the questions were judged: the correction of p for their number, and the looks at more seeds."""
-    looks = [look for entry in summary.values() for look in entry.looks.values()]
-    # if questions share one level, they do so in tests of equivalence, too
-    is_shared = any(look.questions > 1 for look in looks)
-    how = "Bonferroni's correction, equivalence included" if is_shared else "Holm's correction"
-    lines = [f"p is corrected for the number of questions ({how}). Intervals are not corrected."]
+    correction = "Bonferroni's correction" if is_strict else "Holm's correction"
+    lines = [
+        f"p is corrected for the number of questions ({correction}), that of equivalence likewise. Intervals are not "
+        "corrected."
+    ]
     if made := next((entry.looks_made for entry in summary.values()), ()):
         levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
         lines.append(
