@@ -9,7 +9,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qweft.core.errors import QweftError
-from qweft.evaluation.loss import held_out_loss
+from qweft.data.batches import Collator
+from qweft.evaluation.loss import held_out_loss, logits_of_targets, target_loss
 from qweft.evaluation.scores import ratio
 from tests.tiny_models import tiny_gpt2, tiny_llama
 
@@ -83,6 +84,31 @@ def test_modes_and_gradients_are_left_as_they_were(model, rows):
     assert [module.training for module in model.modules()] == before
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.is_grad_enabled()
+    model.train()
+
+
+@pytest.mark.parametrize("batch", [slice(0, 1), slice(0, 5)])
+def test_logits_of_targets_alone_give_the_loss_and_gradients_of_all_logits(model, rows, batch):
+    model.eval()  # dropout would draw anew
+    padded = Collator(PAD)(rows[batch])
+    labels = padded.pop("labels")
+
+    def loss_and_gradients():
+        model.zero_grad()
+        outputs = model(**padded)
+        loss = target_loss(outputs, labels)
+        loss.backward()
+        return outputs.logits.shape[:2], loss.item(), [p.grad.clone() for p in model.parameters()]
+
+    shape, loss, gradients = loss_and_gradients()
+    with logits_of_targets(model, labels):
+        narrow, found, others = loss_and_gradients()
+    model.zero_grad(set_to_none=True)
+    assert shape == labels.shape and narrow == (1, (labels[:, 1:] != -100).sum())
+    assert found == pytest.approx(loss, rel=1e-6)
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+    assert model(**padded).logits.shape[:2] == labels.shape  # after the block all positions have logits again
     model.train()
 
 

@@ -81,13 +81,49 @@ def check_room(model: Any, rows: Sequence[Encoded], key: str = MAX_LENGTH) -> No
     )
 
 
+@contextmanager
+def logits_of_targets(model: Any, labels: torch.Tensor) -> Iterator[None]:
+    """Have a model compute its logits at target positions alone inside the block: (1, targets, vocabulary).
+
+    A large vocabulary makes the output layer a quarter of a small model's work, and most of its memory. Chats learn
+    half of their tokens or fewer. A model whose output layer is not found computes all logits, which `target_logits`
+    reads, too.
+    """
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if head is None:
+        yield
+        return
+
+    def select_targets(module: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = inputs[0]
+        is_this_batch = hidden.dim() == 3 and hidden.shape[0] == len(labels) and hidden.shape[1] >= labels.shape[1]
+        if not is_this_batch:
+            return inputs
+        before_targets = hidden[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
+        mask = (labels[:, 1:] != IGNORED).to(hidden.device)
+        return (before_targets[mask].unsqueeze(0), *inputs[1:])
+
+    handle = head.register_forward_pre_hook(select_targets)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def target_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the logits at target positions, (targets, vocabulary), and the target tokens, row after row."""
+    next_tokens = labels[:, 1:].to(logits.device)
+    mask = next_tokens != IGNORED
+    targets = next_tokens[mask]
+    is_selected = logits.shape[:2] == (1, len(targets))
+    return logits[0] if is_selected else logits[:, -labels.shape[1] : -1][mask], targets
+
+
 def target_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
     """Return the mean loss over the target tokens of a step, in nats, whatever the model's own loss is."""
-    logits = outputs.logits[:, -labels.shape[1] : -1]  # without the virtual tokens before the text
-    wanted = labels[:, 1:].to(logits.device)
-    learned = wanted != IGNORED
-    total = cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
-    count = learned.sum() if num_items_in_batch is None else num_items_in_batch
+    logits, targets = target_logits(outputs.logits, labels)
+    total = cross_entropy(logits.float(), targets, reduction="sum")
+    count = len(targets) if num_items_in_batch is None else num_items_in_batch
     return total / (count.to(total.device) if isinstance(count, torch.Tensor) else count)
 
 
@@ -126,15 +162,18 @@ def score_rows(
 def _scores(model: torch.nn.Module, batch: dict[str, Any]) -> Iterator[RowScore]:
     """Yield the score of each row of a batch."""
     device = device_of(model)
-    given = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
-    logits = model(**given, use_cache=False).logits[:, -batch["labels"].shape[1] :]  # without virtual tokens
-    labels = batch["labels"].to(logits.device)
-    for row_logits, row_labels in zip(logits[:, :-1], labels[:, 1:], strict=True):
-        positions = (row_labels != IGNORED).nonzero().squeeze(1)
+    inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
+    labels = batch["labels"]
+    with logits_of_targets(model, labels):
+        outputs = model(**inputs, use_cache=False)
+    logits, targets = target_logits(outputs.logits, labels)
+    targets_per_row = (labels[:, 1:] != IGNORED).sum(1).tolist()
+    for row_logits, row_targets in zip(logits.split(targets_per_row), targets.split(targets_per_row), strict=True):
         total = torch.zeros((), dtype=torch.float64)
         predicted: list[int] = []
-        for part in positions.split(POSITIONS_AT_A_TIME):
-            losses = cross_entropy(row_logits[part].float(), row_labels[part], reduction="none")
+        parts = zip(row_logits.split(POSITIONS_AT_A_TIME), row_targets.split(POSITIONS_AT_A_TIME), strict=True)
+        for part_logits, part_targets in parts:
+            losses = cross_entropy(part_logits.float(), part_targets, reduction="none")
             total += losses.cpu().double().sum()
-            predicted += row_logits[part].argmax(-1).tolist()
+            predicted += part_logits.argmax(-1).tolist()
         yield RowScore(total.item(), tuple(predicted))

@@ -21,7 +21,7 @@ from qweft.adapter.branch import parts_of
 from qweft.core.environment import LoadMeter, MachineLoad
 from qweft.core.errors import QweftError, stop_if_asked
 from qweft.core.text import progress
-from qweft.evaluation.loss import target_loss
+from qweft.evaluation.loss import logits_of_targets, target_loss
 from qweft.method.names import OTHER, RATED
 from qweft.training.distributed import whole
 
@@ -201,6 +201,13 @@ class RunTrainer(Trainer):
         super().__init__(**kwargs, compute_loss_func=None if method in ADD_TO_LOSS else target_loss)
         if method == "CPT":  # its loss is each batch's own mean, and the trainer has to average the batches
             self.model_accepts_loss_kwargs = False
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Return the loss of a batch; where it is `target_loss`, the model computes the logits that it reads alone."""
+        if self.compute_loss_func is None:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        with logits_of_targets(self.model, inputs["labels"]):
+            return super().compute_loss(model, inputs, *args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the trainer's optimizer, and split its groups by part if there are per-part rates."""
