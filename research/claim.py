@@ -1,20 +1,23 @@
 """The paper's claim, from the kept results: its tables and its picture in docs/results.md.
 
-A difference is that of a method to LoRA of rank 4 at the same seed, in percent, with a 95% t-interval over the seeds.
+Differences and intervals are those of the package (docs/statistics.md). Those of a test loss are over seeds and rows.
+Those of a training loss are over seeds alone, since only the mean loss of a step is kept.
 """
 
-import math
-from statistics import mean, stdev
+from collections.abc import Mapping
+from statistics import mean
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from qweft.comparison.judge.random_effects import quantile
+from qweft.comparison.judge.statistics import Pairing, pair
+from qweft.comparison.results import BASE, Run
 from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, DASHES, INK
-from research.evidence import read
+from research.evidence import is_rate_at_end, read
 
-Runs = dict[str, dict[int, Any]]
+BySeed = Mapping[int, Run]
+Runs = dict[str, dict[int, Run]]
 Numbers = dict[str, Any]
 WINDOW = 11
 """Steps in the moving mean of a curve: a step has four rows only."""
@@ -22,9 +25,9 @@ WORDS = {
     "lora": "LoRA, rank 4",
     "lora_1": "LoRA, rank 1",
     "qtha": "`qtha`",
-    "qtha_256": "`qtha` at the record's size",
+    "qtha_256": "`qtha` at the authors' size",
     "mpo": "`mpo`: no circuit",
-    "mpo_256": "`mpo` at the record's size",
+    "mpo_256": "`mpo` at the authors' size",
     "perceptron": "a perceptron in the circuit's place",
     "constant": "a constant in the circuit's place",
     "qwthn": "`qwthn`",
@@ -43,6 +46,16 @@ STARTS = {
 """Starts of `starts-low` and the methods of `claim-own-rates` that have them."""
 LENGTHS = (("long-60-recorded", "long-60"), ("long-250-recorded", "long-250"), ("thousand-recorded", "thousand"))
 """Dialogues with the recorded start and with the small one, after 60, 250 and 1,000 steps."""
+CONTROLS = (
+    ("qtha", "mpo"),
+    ("qtha", "perceptron"),
+    ("qtha", "constant"),
+    ("qtha_256", "mpo_256"),
+    ("qwthn", "mpo"),
+)
+"""Methods with a circuit and what they are compared with at the authors' rate."""
+END_OF_GRID = ", end of grid"
+"""What a difference says where the search took the lowest or the highest rate that it tried."""
 PANELS = {"claim": "one rate for all, 5e-5", "claim-own-rates": "each at its own rate"}
 CURVES = {
     "lora": ("LoRA, rank 4", 0),
@@ -54,76 +67,122 @@ CURVES = {
 
 def runs_of(name: str) -> Runs:
     """Return the runs of kept results by method and seed."""
-    found: Runs = {}
-    for run in read(name)["runs"]:
-        if run["method"] != "base":
-            found.setdefault(run["method"], {})[run["seed"]] = run
-    return found
+    by_method: Runs = {}
+    for record in read(name)["runs"]:
+        run = Run.from_json(record)
+        if run.method != BASE:
+            by_method.setdefault(run.method, {})[run.seed] = run
+    return by_method
 
 
-def difference(runs: Runs, method: str, reference: str, key: str) -> str:
-    """Return the mean difference of two methods over their common seeds, with its interval."""
-    seeds = sorted(set(runs[method]) & set(runs[reference]))
-    values = [100 * (runs[method][seed][key] / runs[reference][seed][key] - 1) for seed in seeds]
-    if len(values) < 3:
-        return f"{mean(values):+.1f}"
-    half = quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return f"{mean(values):+.1f} [{mean(values) - half:+.1f}, {mean(values) + half:+.1f}]"
+def compare_training(method: BySeed, reference: BySeed) -> Pairing:
+    """Compare the training losses of two methods over their common seeds."""
+    losses = {seed: run.train_loss for seed, run in method.items()}
+    reference_losses = {seed: run.train_loss for seed, run in reference.items()}
+    return pair(losses, reference_losses)
+
+
+def compare_test(method: BySeed, reference: BySeed) -> Pairing:
+    """Compare the test losses of two methods over their common seeds and rows."""
+    losses = {seed: run.eval_loss for seed, run in method.items()}
+    reference_losses = {seed: run.eval_loss for seed, run in reference.items()}
+    row_losses = {seed: run.independent_losses for seed, run in method.items()}
+    reference_row_losses = {seed: run.independent_losses for seed, run in reference.items()}
+    return pair(losses, reference_losses, row_losses, reference_row_losses)
+
+
+def format_difference(pairing: Pairing) -> str:
+    """Return a difference in percent, with its interval where there are enough seeds for one."""
+    if pairing.interval is None:
+        return f"{pairing.mean:+.1f}"
+    low, high = pairing.interval
+    return f"{pairing.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def format_mean(losses: list[float | None]) -> str:
+    """Return the mean loss; a run that diverged has none, and no kept run of a table did."""
+    return f"{mean(loss for loss in losses if loss is not None):.3f}"
 
 
 def rows(name: str) -> list[list[str]]:
     """Return the rows of a comparison's table."""
-    runs, found = runs_of(name), []
+    runs = runs_of(name)
+    reference = runs["lora"]
+    table = []
     for method, by_seed in runs.items():
         if method in ("qtha_unit", "qtha_balanced"):  # tried, and not in the package
             continue
-        one = next(iter(by_seed.values()))
-        row = [WORDS[method], f"{one['trainable_parameters']:,}", f"{one['learning_rate']:g}"]
-        for key in ("train_loss", "eval_loss"):
-            row.append(f"{mean(run[key] for run in by_seed.values()):.3f}")
-            row.append("" if method == "lora" else difference(runs, method, "lora", key))
-        found.append(row)
-    return found
+        first = next(iter(by_seed.values()))
+        training = test = ""
+        if method != "lora":
+            training = format_difference(compare_training(by_seed, reference))
+            test = format_difference(compare_test(by_seed, reference))
+        table.append(
+            [
+                WORDS[method],
+                f"{first.trainable_parameters:,}",
+                f"{first.learning_rate:g}",
+                format_mean([run.train_loss for run in by_seed.values()]),
+                training,
+                format_mean([run.eval_loss for run in by_seed.values()]),
+                test,
+            ]
+        )
+    return table
 
 
 def start_rows() -> list[list[str]]:
     """Return each start at 5e-5 (one seed) and at its own rate, against LoRA of rank 4 in test loss."""
-    low, own = runs_of("starts-low"), runs_of("claim-own-rates")
-    rows = []
+    low_rate = runs_of("starts-low")
+    own_rate = runs_of("claim-own-rates")
+    table = []
     for start, method in STARTS.items():
-        at_low = 100 * (low[start][0]["eval_loss"] / low["lora"][0]["eval_loss"] - 1)
-        rate = next(iter(own[method].values()))["learning_rate"]
-        rows.append([WORDS[method], f"{at_low:+.1f}", f"{rate:g}", difference(own, method, "lora", "eval_loss")])
-    return rows
+        rate = next(iter(own_rate[method].values())).learning_rate
+        at_low_rate = format_difference(compare_test(low_rate[start], low_rate["lora"]))
+        at_own_rate = format_difference(compare_test(own_rate[method], own_rate["lora"]))
+        table.append([WORDS[method], at_low_rate, f"{rate:g}", at_own_rate])
+    return table
 
 
 def length_rows() -> list[list[str]]:
     """Return by how much other starts end above the small one in test loss, in percent, on two texts."""
-    lengths, words = [list(map(runs_of, pair)) for pair in LENGTHS], runs_of("starts")
-    rows = []
+    table = []
     for method in ("qtha", "mpo", "qwthn"):
-        pairs = [{"other": other.get(method, {}), "small": small.get(method, {})} for other, small in lengths]
-        pairs += [{"other": words[name], "small": words[f"{method}_small"]} for name in (method, f"{method}_scaled")]
-        cells = [difference(pair, "other", "small", "eval_loss") if pair["other"] else "-" for pair in pairs]
-        rows.append([f"`{method}`", *cells])
-    return rows
+        cells = [f"`{method}`"]
+        for recorded, small in LENGTHS:
+            cells.append(_against_small((recorded, method), (small, method)))
+        for other in (method, f"{method}_scaled"):
+            cells.append(_against_small(("starts", other), ("starts", f"{method}_small")))
+        table.append(cells)
+    return table
+
+
+def _against_small(other: tuple[str, str], small: tuple[str, str]) -> str:
+    """Compare a start with the small one, each named by its results and its method there."""
+    other_runs = runs_of(other[0]).get(other[1])
+    small_runs = runs_of(small[0]).get(small[1])
+    if other_runs is None or small_runs is None:
+        return "-"
+    at_end = is_rate_at_end(*other) or is_rate_at_end(*small)
+    return format_difference(compare_test(other_runs, small_runs)) + (END_OF_GRID if at_end else "")
 
 
 def circuit_rows() -> list[list[str]]:
     """Return what takes the circuit's place in `qtha` and what `qtha` then differs by, in percent."""
-    runs, pairs = runs_of("claim"), (("qtha", "mpo"), ("qtha", "perceptron"), ("qtha", "constant"))
-    rows = []
-    for method, other in (*pairs, ("qtha_256", "mpo_256"), ("qwthn", "mpo")):
-        losses = [difference(runs, method, other, key) for key in ("train_loss", "eval_loss")]
-        rows.append([WORDS[method], WORDS[other], *losses])
-    return rows
+    runs = runs_of("claim")
+    table = []
+    for method, other in CONTROLS:
+        training = format_difference(compare_training(runs[method], runs[other]))
+        test = format_difference(compare_test(runs[method], runs[other]))
+        table.append([WORDS[method], WORDS[other], training, test])
+    return table
 
 
-def _smoothed(by_seed: dict[int, Any]) -> list[float]:
+def _smoothed(by_seed: BySeed) -> list[float]:
     """Return the training loss by step: the mean over seeds, then over `WINDOW` steps."""
-    curves = [[loss for _, loss in run["train_loss_curve"]] for run in by_seed.values()]
+    curves = [[loss for _, loss in run.train_loss_curve] for run in by_seed.values()]
     steps = [mean(values) for values in zip(*curves, strict=True)]
-    return [mean(steps[place : place + WINDOW]) for place in range(len(steps) - WINDOW + 1)]
+    return [mean(steps[first : first + WINDOW]) for first in range(len(steps) - WINDOW + 1)]
 
 
 def read_claim() -> Numbers:

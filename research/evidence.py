@@ -36,6 +36,12 @@ def read(name: str) -> Any:
     return record
 
 
+def is_rate_at_end(name: str, method: str) -> bool:
+    """Return whether the rate of a method in a kept result was the lowest or the highest one that was tried."""
+    search = read(name).get("search") or {}
+    return bool(search.get(method, {}).get("at_end_of_grid"))
+
+
 def keep(results: Any, name: str) -> None:
     """Keep a result, split into a record and its rows, and write the checksums anew."""
     long = [{key: run.pop(key) for key in LONG if run.get(key)} for run in _runs(results)]

@@ -10,14 +10,15 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.statistics import ONCE, Look, Pairing
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import Summary, paired
 from qweft.comparison.report.wording import effect_said
-from qweft.comparison.results import Run
+from qweft.comparison.results import BASE, Run
 from research import claim, evidence, exports, front, lora_fit, methods
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -37,11 +38,19 @@ def outcomes(name: str, reference: str, margin: float | None, looks: Sequence[Lo
 
 def difference(method: Summary, other: Summary) -> str:
     """Return the difference in percent with its interval and its verdict."""
-    found = paired(method, other)
-    if found.mean is None or found.interval is None:
+    pairing = paired(method, other)
+    if pairing.interval is None:
         return ""
-    verdict = WORDS.get(found.direction) or f"not decided ({effect_said(found.visible or 0.0)})"
-    return f"{found.mean:+.2f} [{found.interval[0]:+.2f}, {found.interval[1]:+.2f}] {verdict}"
+    verdict = WORDS.get(pairing.direction) or f"not decided ({effect_said(pairing.visible or 0.0)})"
+    return f"{format_interval(pairing)} {verdict}"
+
+
+def format_interval(pairing: Pairing) -> str:
+    """Return a difference in percent with its interval."""
+    if pairing.interval is None:
+        return f"{pairing.mean:+.2f}"
+    low, high = pairing.interval
+    return f"{pairing.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -80,13 +89,75 @@ def _cell(runs: dict[str, Outcomes], others: dict[str, str], names: Sequence[str
     return "not run" if run is None else difference(runs[run]["qtha"], runs[run][others[run]])
 
 
+RECORDED_PAIRS = (
+    ("qtha", "mpo"),
+    ("qtha", "perceptron"),
+    ("qtha", "fourier"),
+    ("qtha", "no_entanglement"),
+    ("no_entanglement", "mpo"),
+)
+CONTROL_WORDS = {
+    "qtha": "`qtha`",
+    "mpo": "no circuit",
+    "perceptron": "a perceptron",
+    "fourier": "a Fourier series",
+    "no_entanglement": "no entanglement",
+}
+
+
 def recorded_circuit() -> str:
-    """`qtha` with the record's start against its controls."""
-    found = outcomes("decide-recorded", "mpo", 0.5, TWO_LOOKS)
-    said = {"mpo": "no circuit", "perceptron": "a perceptron", "fourier": "a Fourier series"}
-    said["no_entanglement"] = "no entanglement"
-    rows = [[words, difference(found["qtha"], found[name])] for name, words in said.items()]
-    return markdown(["`qtha` against", "held-out loss, difference in %"], rows, left=2)
+    """`qtha` with the recorded start against its controls, and one of these against another."""
+    methods_by_name = outcomes("decide-recorded", "mpo", 0.5, TWO_LOOKS)
+    rows = []
+    for name, other_name in RECORDED_PAIRS:
+        method = methods_by_name[name]
+        other = methods_by_name[other_name]
+        pairing = paired(method, other)
+        rows.append(
+            [
+                CONTROL_WORDS[name],
+                CONTROL_WORDS[other_name],
+                difference(method, other),
+                str(len(pairing.seeds)),
+                f"{pairing.p_value:.2g}",
+                f"{pairing.corrected:.2g}",
+            ]
+        )
+    head = ["method", "against", "held-out loss, difference in %", "seeds", "p", "p, corrected"]
+    return markdown(head, rows, left=3)
+
+
+RECORDED = "_recorded"
+"""Ending of the name of a method with the recorded start."""
+LENGTH_WORDS = {
+    "qtha_recorded": "`qtha`, start `recorded`",
+    "mpo_recorded": "`mpo`, start `recorded`",
+    "qtha": "`qtha`, start `small`",
+    "mpo": "`mpo`, start `small`",
+}
+
+
+def own_rates() -> str:
+    """`qtha` and `mpo` of both starts against LoRA of their size after 60, 250 and 1,000 steps."""
+    rows: dict[str, list[str]] = {name: [words] for name, words in LENGTH_WORDS.items()}
+    for recorded, small in claim.LENGTHS:
+        methods_by_name = _with_both_starts(recorded, small)
+        for name, cells in rows.items():
+            results = recorded if name.endswith(RECORDED) else small
+            at_end = evidence.is_rate_at_end(results, name.removesuffix(RECORDED))
+            cell = difference(methods_by_name[name], methods_by_name["lora_1"])
+            cells.append(cell + (claim.END_OF_GRID if at_end else ""))
+    return markdown(["against LoRA of rank 1", "60 steps", "250 steps", "1,000 steps"], list(rows.values()), left=4)
+
+
+def _with_both_starts(recorded: str, small: str) -> Outcomes:
+    """Return the summary of two kept comparisons on the same rows as if they were one."""
+    runs = [Run.from_json(record) for record in evidence.read(small)["runs"]]
+    for record in evidence.read(recorded)["runs"]:
+        run = Run.from_json(record)
+        if run.method != BASE:
+            runs.append(replace(run, method=run.method + RECORDED))
+    return summarise(runs, "lora_1", 0.5)
 
 
 def gates() -> str:
@@ -171,8 +242,10 @@ def _front(best: front.Best) -> list[str]:
     return [f"`{best.method}`", f"`{best.other}`", f"{-best.percent[0]:.1f}%{decided}"]
 
 
-AGAINST = ("method", "against", "training loss, difference in %", "test loss, difference in %")
-CLAIM = ("method", "trained parameters", "rate", "training loss", "difference in %", "test loss", "difference in %")
+TRAINING = "difference in % (seeds)"
+TEST = "difference in % (seeds, rows)"
+AGAINST = ("method", "against", f"training loss, {TRAINING}", f"test loss, {TEST}")
+CLAIM = ("method", "trained parameters", "rate", "training loss", TRAINING, "test loss", TEST)
 LENGTHS = ("method", "dialogues, 60 steps", "250 steps", "1,000 steps", "word problems, 60 steps", "`scaled` there")
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -187,6 +260,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "exports": lambda: markdown(
         ("method", "in PEFT", "merged", "merged-gguf", "as a LoRA"), exports.table_rows(), left=2
     ),
+    "own-rates": own_rates,
     "circuit": circuit,
     "recorded-circuit": recorded_circuit,
     "gates": gates,
