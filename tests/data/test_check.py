@@ -5,10 +5,10 @@ import json
 import pytest
 
 from qweft.cli.main import main
-from qweft.data.check import check_data, spans
 from qweft.data.config import DataConfig
 from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.load import shared_note
+from qweft.data.notes import describe_overlap
+from qweft.data.preview import find_spans, preview_data
 from qweft.data.tokens import tokenise
 from tests.data.test_held_out_sources import write
 from tests.tiny_folder import save_tiny_model
@@ -23,18 +23,18 @@ ROWS = [{"question": f"How many is {number}?", "answer": f"It is {number}."} for
 
 def test_formats_lengths_and_what_would_be_cut(tmp_path, chatml):
     long = {"messages": [{"role": "user", "content": "hello " * 80}, {"role": "assistant", "content": "hi"}] * 2}
-    found = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long])), chatml)
+    found = preview_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long])), chatml)
     assert found.report.formats == {"question [+ context] + answer": 20, "messages (role, content)": 1}
     assert found.report.rows == 21 and found.report.parts["test"].rows == 2
     assert found.lengths["most"] > 64 > found.lengths["median"] and found.learned["least"] > 2
     assert found.report.parts["train"].rows == 16 and len(found.shown) == 3
-    dropped = check_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long]), overlong="drop"), chatml)
+    dropped = preview_data(config(write(tmp_path / "rows.jsonl", [*ROWS, long]), overlong="drop"), chatml)
     assert "too long for data.max_length" in dropped.report.describe()
 
 
 def test_rows_are_shown_with_what_is_learned(chatml, talk):
     row = tokenise(talk("äöü 你好?", "How many 😀 are there?", "hello", "hi 你"), chatml)
-    found = spans(row, chatml)
+    found = find_spans(row, chatml)
     assert "".join(text for text, _ in found) == chatml.decode(row["input_ids"])
     assert [text for text, is_learned in found if is_learned] == [
         "How many 😀 are there?<|im_end|>",
@@ -46,10 +46,10 @@ def test_what_training_and_held_out_rows_share(chatml, talk):
     long = "How many apples are there? There are 12 apples. hello how are you hi there"
     train = [talk("a", "b"), talk("what", long)]
     held_out = [talk(" A ", "c"), talk("d", "B"), talk("why", f"well {long}"), talk("new", "words")]
-    note = shared_note("test", {"train": train, "test": [*held_out, talk("other", long)]})
-    assert "2 test rows repeat" in note and shared_note("test", {"train": train, "test": held_out[1:]}) == ""
+    note = describe_overlap("test", {"train": train, "test": [*held_out, talk("other", long)]})
+    assert "2 test rows repeat" in note and describe_overlap("test", {"train": train, "test": held_out[1:]}) == ""
     text = Conversation((Message(TEXT, long),), "g")
-    assert "1 test row repeats" in shared_note("test", {"train": [text], "test": [text]})
+    assert "1 test row repeats" in describe_overlap("test", {"train": [text], "test": [text]})
 
 
 def test_the_command(tmp_path, capsys):

@@ -6,9 +6,10 @@ import pytest
 
 from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
-from qweft.data.formats import format_of, to_conversation, unread_of
+from qweft.data.convert import to_conversation
+from qweft.data.formats import find_format, unread_columns
 from qweft.data.load import load_data
-from qweft.data.turns import RowError
+from qweft.data.row import RowError
 from tests.data.test_held_out_sources import write
 
 ASKED = [("user", "2+2?"), ("assistant", "4")]
@@ -158,11 +159,11 @@ def test_preferences_are_refused(tmp_path, chatml, row, word):
 
 def test_columns_that_are_not_read_are_told(tmp_path, chatml):
     row = {"question": "q", "answer": "a", "Context": ["c"], "Input": "i", "note": "", "score": float("nan")}
-    assert unread_of(row, format_of(row, "here")) == ["Context", "Input"]
+    assert unread_columns(row, find_format(row, "here")) == ["Context", "Input"]
     row = {"messages": TURNS, "tools": TOOLS, "functions": TOOLS}
-    assert unread_of(row, format_of(row, "here")) == ["functions"]
+    assert unread_columns(row, find_format(row, "here")) == ["functions"]
     row = {"question": "q", "answer": "a", "tools": "hammer"}
-    assert unread_of(row, format_of(row, "here")) == ["tools"]
+    assert unread_columns(row, find_format(row, "here")) == ["tools"]
     source = write(tmp_path / "a.jsonl", [{"question": f"{n}", "answer": "a", "Topic": n % 2} for n in range(20)])
     report = load_data(DataConfig(source, validation_rows=2, test_rows=2), chatml).report
     assert report.unread == {"Topic": 20} and "Topic (20 rows)" in report.describe()

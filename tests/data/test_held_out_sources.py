@@ -11,7 +11,9 @@ from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.split import ASKED_ELSEWHERE, LEFT_OVER, Source, split
+from qweft.data.sources import Source
+from qweft.data.split.pool import HELD_OUT_ELSEWHERE, LEFT_OVER
+from qweft.data.split.split import SplitSizes, split
 
 
 def write(path, rows):
@@ -85,11 +87,11 @@ def test_no_prompt_is_in_two_parts(size, validation, test, seed):
     train, others, tests = rows(0, 40, "a"), rows(0, size, "b"), rows(size // 2, size, "c")
     elsewhere = {"validation": Source("validation", others), "test": Source("test", tests)}
     try:
-        sizes = {"train": None, "validation": validation, "test": test}
+        sizes = SplitSizes(None, validation, test)
         parts = split([Source("train", train)], sizes, seed, elsewhere=elsewhere)
     except QweftError:
         return
     sides = [set(asked(part)) for part in (parts.train, parts.validation, parts.test)]
     assert [len(parts.validation), len(parts.test)] == [validation, test]
     assert sum(map(len, sides)) == len(set.union(*sides))
-    assert len(parts.train) + parts.left_out[ASKED_ELSEWHERE] == 40 and not parts.left_out[LEFT_OVER]
+    assert len(parts.train) + parts.left_out[HELD_OUT_ELSEWHERE] == 40 and not parts.left_out[LEFT_OVER]

@@ -3,7 +3,8 @@
 import pytest
 
 from qweft.core.errors import QweftError
-from qweft.data.template import for_others, render, with_template
+from qweft.data.requests import tokenizer_for_requests
+from qweft.data.template import render, with_template
 from qweft.data.tokens import tokenise
 from qweft.evaluation.generation import prompt_of
 from tests.data.tiny_tokenizer import CHATML, learned_text
@@ -40,5 +41,5 @@ def test_a_template_that_writes_the_present_day_gives_the_same_rows_tomorrow(tok
     messages = talk("2+2?", "4").messages
     assert render(messages, dated) == f"26 Jul 2024: {render(messages, plain)}"
     turns = [{"role": message.role, "content": message.content} for message in messages]
-    served = for_others(dated).apply_chat_template(turns, add_generation_prompt=True)
+    served = tokenizer_for_requests(dated).apply_chat_template(turns, add_generation_prompt=True)
     assert dated.decode(served.input_ids).replace(" ", "").startswith("26Jul2024:")

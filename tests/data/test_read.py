@@ -7,8 +7,8 @@ from pyarrow import parquet
 
 from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig
-from qweft.data.load import read_sources
-from qweft.data.read import located_rows
+from qweft.data.read.rows import located_rows
+from qweft.data.sources import read_sources
 
 ROWS = [{"question": "2+2?", "answer": "4"}, {"question": "Größe, in cm?", "answer": "12"}]
 

@@ -8,7 +8,8 @@ from qweft.core.errors import QweftError
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.conversation import Conversation, Message
 from qweft.data.load import load_data
-from qweft.data.split import Source, split
+from qweft.data.sources import Source
+from qweft.data.split.split import SplitSizes, split
 from tests.data.test_held_out_sources import asked, write
 
 
@@ -126,9 +127,9 @@ def test_the_numbers_are_exact_or_refused(sizes, validation, test, seed, data):
     """Every held-out number is exact, no row is in two parts, and weights hold to a row."""
     sources = [rows_of([f"{place}-{n // 2}" for n in range(size)]) for place, size in enumerate(sizes)]
     weights = data.draw(st.lists(st.sampled_from([1.0, 2.0, 0.5]), min_size=len(sizes), max_size=len(sizes)))
-    shares = [Source(str(place), rows, w) for place, (rows, w) in enumerate(zip(sources, weights, strict=True))]
+    shares = [Source(str(place), rows, weight=w) for place, (rows, w) in enumerate(zip(sources, weights, strict=True))]
     try:
-        found = split(shares, {"train": None, "validation": validation, "test": test}, seed)
+        found = split(shares, SplitSizes(None, validation, test), seed)
     except QweftError:
         return
     assert (len(found.validation), len(found.test)) == (validation, test)

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation, Message
-from qweft.data.split import LEFT_OVER, Source
-from qweft.data.split import split as split_shares
+from qweft.data.sources import Source
+from qweft.data.split.pool import LEFT_OVER
+from qweft.data.split.split import SplitSizes
+from qweft.data.split.split import split as split_shares
 
 
 def split(data, validation, test, seed, train=None, usable=lambda _: True):
-    sizes = {"train": train, "validation": validation, "test": test}
-    return split_shares([Source("rows", data)], sizes, seed, usable)
+    return split_shares([Source("rows", data)], SplitSizes(train, validation, test), seed, usable)
 
 
 def rows(sizes):

@@ -12,7 +12,8 @@ from qweft.core.errors import QweftError
 from qweft.data.batches import Collator
 from qweft.data.conversation import TEXT, Conversation, Message
 from qweft.data.template import render, with_template
-from qweft.data.tokens import IGNORED, fit, target_tokens, tokenise, windows
+from qweft.data.tokens import IGNORED, fit, target_tokens, tokenise
+from qweft.data.windows import windows
 from tests.data.tiny_tokenizer import CHATML, learned_text, make_tokenizer
 
 CHAT, PLAIN = make_tokenizer(CHATML), make_tokenizer(None)

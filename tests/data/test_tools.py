@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from qweft.data.formats import to_conversation
-from qweft.data.template import shows_tools, with_template
+from qweft.data.convert import to_conversation
+from qweft.data.template import with_template
 from qweft.data.tokens import tokenise
+from qweft.data.tool_text import writes_tools
 from qweft.evaluation.generation import prompt_of
 from tests.data.tiny_tokenizer import learned_text, make_tokenizer
 
@@ -80,7 +81,7 @@ def test_every_form_of_calls_and_results_says_the_same(form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_template_with_tools_shows_them_and_the_calls_are_learned(form, qwen):
-    assert shows_tools(qwen)
+    assert writes_tools(qwen)
     conversation = to_conversation(FORMS[form], "here")
     row = tokenise(conversation, qwen)
     text = qwen.decode(row["input_ids"])
@@ -96,7 +97,7 @@ def test_a_template_without_a_place_for_tools_gets_them_as_text(tokenizer, reque
     """Such templates leave calls and tools out without an error."""
     made = with_template(request.getfixturevalue("plain"), "Q: {query}\nA:") if tokenizer == "own template" else None
     made = made or request.getfixturevalue(tokenizer)
-    assert not shows_tools(made)
+    assert not writes_tools(made)
     conversation = to_conversation(FORMS["openai"], "here")
     row = tokenise(conversation, made)
     text = made.decode(row["input_ids"])

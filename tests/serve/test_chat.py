@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation, Message
-from qweft.data.read import located_rows
+from qweft.data.read.rows import located_rows
 from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.saved import put_on
 from qweft.models.config import ModelConfig

@@ -24,8 +24,11 @@ from transformers.cli.serving.utils import build_response_parser, parse_assistan
 
 from qweft.cli.main import main
 from qweft.data.conversation import Conversation, Message
-from qweft.data.template import for_others, in_its_form, render, with_template
-from qweft.data.turns import read_tools, read_turns
+from qweft.data.messages import read_messages
+from qweft.data.requests import tokenizer_for_requests
+from qweft.data.template import render, with_template
+from qweft.data.tool_calls import read_tools
+from qweft.data.tool_text import adapt_to_template
 from qweft.models.config import ModelConfig
 from qweft.serve.app import Chat, application, parsed
 from qweft.serve.checks import check_adapters
@@ -228,11 +231,11 @@ def test_tools_are_asked_with_as_they_were_learned():
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "content": "found"},
     ]
-    conversation = Conversation((*read_turns(turns, ""), Message("assistant", "x")), "", read_tools([TOOL], ""))
-    formed = in_its_form(conversation, tokenizer)
+    conversation = Conversation((*read_messages(turns, ""), Message("assistant", "x")), "", read_tools([TOOL], ""))
+    formed = adapt_to_template(conversation, tokenizer)
     text = render(formed.prompt, tokenizer, answer_next=True, tools=formed.tools)
     assert "<tools>" in text and "<tool_response>" in text
-    found = for_others(tokenizer).apply_chat_template(turns, add_generation_prompt=True, tools=[TOOL])
+    found = tokenizer_for_requests(tokenizer).apply_chat_template(turns, add_generation_prompt=True, tools=[TOOL])
     assert found["input_ids"] == tokenizer(text, add_special_tokens=False).input_ids
 
 
@@ -248,7 +251,7 @@ def test_an_answer_that_is_sent_back_stands_as_in_training(kind):
     tokenizer = make_tokenizer(LLAMA_2 if kind == "Llama 2" else None)
     tokenizer = tokenizer if kind != "a template of one's own" else with_template(tokenizer, "Q: {query} A: ")
     turns = [Message("user", "hello"), Message("assistant", "hi"), Message("user", "you?")]
-    served = for_others(tokenizer)
+    served = tokenizer_for_requests(tokenizer)
     for content in ("hi", " hi " if kind == "Llama 2" else " hi"):
         asked = [{"role": turn.role, "content": turn.content if turn.role == "user" else content} for turn in turns]
         found = served.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qweft.cli.command import JSON, TRUST, Command
 from qweft.cli.terminal import show, show_adapter
 from qweft.core.errors import QweftError
-from qweft.data.formats import known
+from qweft.data.formats import describe_formats
 
 if TYPE_CHECKING:
     from qweft.cli.parser import Call
@@ -62,8 +62,8 @@ def _train(call: "Call") -> None:
     "look at data before training: format, lengths, what would be cut, what is learned",
     "Look at data before anything is trained. check: the format, the lengths in tokens, what would be cut, what the "
     "split gives, what training and held-out rows share, and three rows as the model sees them, with what is learned "
-    f"marked. list: the data sets that have a name. The columns of a row tell its format: {known()}. Other names are "
-    "given by --data.columns.",
+    "marked. list: the data sets that have a name. The columns of a row tell its format: "
+    f"{describe_formats()}. Other names are given by --data.columns.",
     "qweft data check rows.jsonl --data.max_length 512",
     target="VERB SOURCE",
     target_help="check SOURCE (a file, a folder, embedded:NAME, a name, or a hub id), check with --data.sources, or "
@@ -75,9 +75,9 @@ def _train(call: "Call") -> None:
 def _data(call: "Call") -> None:
     verb, *sources = call.targets
     if verb == "list":
-        from qweft.data.check import describe_named, named_data
+        from qweft.data.read.catalogue import describe_data_sets, list_data_sets
 
-        call.answer(named_data(), describe_named)
+        call.answer(list_data_sets(), describe_data_sets)
         return
     tree = call.given()
     given = [*sources, *(f"--data.{key}" for key in ("source", "sources") if tree.get("data", {}).get(key))]
@@ -85,21 +85,21 @@ def _data(call: "Call") -> None:
         got = " and ".join(given) or "nothing"
         raise QweftError(f"qweft data check: got {got}, expected the data once; for example: {call.command.example}")
     from qweft.core.schema import build
-    from qweft.data.checks import check_data_config, check_places
+    from qweft.data.checks import check_data_config, check_sources
     from qweft.models.resolve import check_model
 
     config = build(call.command.options, tree, "command line")
     data = replace(config.data, source=sources[0]) if sources else config.data
     check_data_config(data)
-    check_places(data)
+    check_sources(data)
     check_model(config.model, needs_weights=False)
-    from qweft.data.check import check_data
+    from qweft.data.preview import preview_data
     from qweft.evaluation.loss import check_room
     from qweft.models.load import load_model, load_tokenizer
 
     shapes = load_model(replace(config.model, device="meta"))
     room = partial(check_room, shapes.model)
-    call.answer(check_data(data, load_tokenizer(shapes.source), room))
+    call.answer(preview_data(data, load_tokenizer(shapes.source), room))
 
 
 @Command(

@@ -16,7 +16,7 @@ from qweft.core.errors import QweftError, require
 from qweft.core.files import check_can_be_written
 from qweft.core.schema import check_values
 from qweft.core.text import many
-from qweft.data.checks import check_data_config, check_places
+from qweft.data.checks import check_data_config, check_sources
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss
 from qweft.method.checks import closest
 from qweft.method.peft_methods import fields_of
@@ -79,7 +79,7 @@ def check_places_of(config: Any, needs_weights: bool) -> None:
         require("ray", "ray", "--executor ray")
     check_can_be_written(Path(config.output))
     check_holds_no_model(Path(config.output))
-    check_places(config.data, config.output)
+    check_sources(config.data, config.output)
     check_model(config.model, needs_weights)
 
 

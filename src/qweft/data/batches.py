@@ -8,6 +8,9 @@ import torch
 from qweft.data.tokens import IGNORED, Encoded
 
 Pack = list[Encoded]
+"""Rows that stand one after the other in one row of a batch."""
+SHORTEST_ROW = 2
+"""Tokens of the shortest row: one that is learned, and one that predicts it."""
 
 
 @dataclass(frozen=True)
@@ -18,29 +21,9 @@ class Collator:
 
     def __call__(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask` (1 for text, 0 for padding) and `labels`, each B x T of int64."""
-        batch = _laid_out([[row] for row in rows], self.pad_token_id)
-        batch["attention_mask"] = (batch.pop("position_ids") >= 0).long()
-        return batch
-
-
-def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
-    """Group rows into packs of at most `length` tokens by first-fit decreasing, which is deterministic."""
-    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i]["input_ids"]), i))
-    packs: list[Pack] = []
-    room: list[int] = []
-    first_open = 0
-    for i in order:
-        size = len(rows[i]["input_ids"])
-        place = next((k for k in range(first_open, len(packs)) if room[k] >= size), None)
-        if place is None:
-            packs.append([])
-            room.append(length)
-            place = len(packs) - 1
-        packs[place].append(rows[i])
-        room[place] -= size
-        while first_open < len(packs) and room[first_open] < 2:  # a row has at least two tokens
-            first_open += 1
-    return packs
+        batch = _lay_out([[row] for row in rows], self.pad_token_id)
+        positions = batch.pop("position_ids")
+        return batch | {"attention_mask": (positions >= 0).long()}
 
 
 @dataclass(frozen=True)
@@ -51,19 +34,47 @@ class PackingCollator:
 
     def __call__(self, packs: Sequence[Pack]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `position_ids` and `labels`, each B x T of int64."""
-        batch = _laid_out(packs, self.pad_token_id)
+        batch = _lay_out(packs, self.pad_token_id)
         return batch | {"position_ids": batch["position_ids"].clamp(min=0)}
 
 
-def _laid_out(packs: Sequence[Pack], pad_token_id: int) -> dict[str, torch.Tensor]:
-    shape = (len(packs), max(sum(len(row["input_ids"]) for row in one) for one in packs))
-    # of padding the position is -1
-    ids, labels, positions = (torch.full(shape, value) for value in (pad_token_id, IGNORED, -1))
-    for place, one in enumerate(packs):
-        at = 0
-        for row in one:
-            here = slice(at, at := at + len(row["input_ids"]))
-            ids[place, here] = torch.tensor(row["input_ids"])
-            positions[place, here] = torch.arange(len(row["input_ids"]))
-            labels[place, here] = torch.tensor([IGNORED, *row["labels"][1:]])
+def _lay_out(packs: Sequence[Pack], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """Return ids, positions and labels of packs, padded on the right; the position of padding is -1."""
+    lengths = [sum(len(row["input_ids"]) for row in pack) for pack in packs]
+    shape = (len(packs), max(lengths))
+    ids = torch.full(shape, pad_token_id)
+    positions = torch.full(shape, -1)
+    labels = torch.full(shape, IGNORED)
+    for number, rows in enumerate(packs):
+        start = 0
+        for row in rows:
+            length = len(row["input_ids"])
+            span = slice(start, start + length)
+            ids[number, span] = torch.tensor(row["input_ids"])
+            positions[number, span] = torch.arange(length)
+            # the first token of a row must not be learned from the last of the row before it
+            labels[number, span] = torch.tensor([IGNORED, *row["labels"][1:]])
+            start += length
     return {"input_ids": ids, "position_ids": positions, "labels": labels}
+
+
+def pack(rows: Sequence[Encoded], length: int) -> list[Pack]:
+    """Group rows into packs of at most `length` tokens by first-fit decreasing, which is deterministic."""
+    sizes = [len(row["input_ids"]) for row in rows]
+    longest_first = sorted(range(len(rows)), key=lambda number: -sizes[number])  # equal ones in their order
+    packs: list[Pack] = []
+    room: list[int] = []
+    first_open = 0
+    for number in longest_first:
+        size = sizes[number]
+        target = first_open
+        while target < len(packs) and room[target] < size:
+            target += 1
+        if target == len(packs):
+            packs.append([])
+            room.append(length)
+        packs[target].append(rows[number])
+        room[target] -= size
+        while first_open < len(packs) and room[first_open] < SHORTEST_ROW:
+            first_open += 1
+    return packs

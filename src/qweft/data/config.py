@@ -8,6 +8,8 @@ from annotated_types import Ge
 
 from qweft.core.schema import Count, Rate
 
+HELD_OUT = ("validation", "test")
+PARTS = ("train", *HELD_OUT)
 TOGETHER = " + "
 """What stands between the names of several sources."""
 
@@ -81,48 +83,58 @@ class DataConfig:
     sources: list[SourceConfig] | None = None
 
     def __post_init__(self) -> None:
-        if self.sources is not None:  # records and config files give mappings
-            made = [SourceConfig(**each) if isinstance(each, dict) else each for each in self.sources]
-            object.__setattr__(self, "sources", made)
-            if self.source == DataConfig.source:
-                object.__setattr__(self, "source", self.together)
+        if self.sources is None:
+            return
+        # records and config files give mappings
+        entries = [SourceConfig(**entry) if isinstance(entry, dict) else entry for entry in self.sources]
+        object.__setattr__(self, "sources", entries)
+        if self.source == DataConfig.source:
+            object.__setattr__(self, "source", self.joined_names)
 
     @property
-    def together(self) -> str:
+    def joined_names(self) -> str:
         """The names of all sources as one text, which stands as `source` where there are several."""
-        return TOGETHER.join(each.source for each in self.sources or ())
+        return TOGETHER.join(entry.source for entry in self.sources or ())
 
     @property
     def training_sources(self) -> list[SourceConfig]:
         """The sources of the training rows: one, or several, each with the names of its columns."""
-        several = self.sources or [SourceConfig(self.source)]
-        return [replace(each, columns=each.columns or self.columns) for each in several]
+        entries = self.sources or [SourceConfig(self.source)]
+        return [replace(entry, columns=entry.columns or self.columns) for entry in entries]
 
     @property
-    def places(self) -> list[str]:
+    def all_sources(self) -> list[str]:
         """Every source of the training and held-out rows, each once."""
-        named = [*(each.source for each in self.training_sources), self.validation_source, self.test_source]
-        return list(dict.fromkeys(each for each in named if each is not None))
+        names = [entry.source for entry in self.training_sources]
+        names += [name for name in (self.validation_source, self.test_source) if name is not None]
+        return list(dict.fromkeys(names))
 
     def source_of(self, part: str) -> str:
         """Return the source of a part: "train", "validation" or "test"."""
-        own = {"validation": self.validation_source, "test": self.test_source}.get(part)
-        return own or self.source
+        if part == "validation":
+            return self.validation_source or self.source
+        if part == "test":
+            return self.test_source or self.source
+        return self.source
 
     def sources_of(self, part: str) -> list[str]:
         """Return the sources of the rows of a part."""
-        place = self.source_of(part)
-        return [each.source for each in self.training_sources] if place == self.source else [place]
+        source = self.source_of(part)
+        if source != self.source:
+            return [source]
+        return [entry.source for entry in self.training_sources]
 
-    def decides(self) -> dict[str, Any]:
-        """Return all settings for the record of a run; an empty name in `columns`, which leaves one out, is none."""
-        return {**asdict(self), "columns": {name: own for name, own in self.columns.items() if own}}
+    def held_out_rows(self, part: str) -> int | None:
+        """Return the number of rows of "validation" or "test"; `None` means a tenth of the rows, within limits."""
+        return self.validation_rows if part == "validation" else self.test_rows
 
     def with_held_out(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with these numbers of held-out rows where they are `None`."""
-        unset = [part for part in HELD_OUT if getattr(self, f"{part}_rows") is None]
+        unset = [part for part in HELD_OUT if self.held_out_rows(part) is None]
         numbers: dict[str, Any] = {f"{part}_rows": rows[part] for part in unset}
         return replace(self, **numbers)
 
-
-HELD_OUT = ("validation", "test")
+    def decides(self) -> dict[str, Any]:
+        """Return all settings for the record of a run; an empty name in `columns`, which leaves one out, is none."""
+        columns = {name: column for name, column in self.columns.items() if column}
+        return {**asdict(self), "columns": columns}

@@ -1,22 +1,24 @@
-"""Tokenised conversations with labels on their answers, and windows of long plain texts."""
+"""Tokenised conversations with labels on their answers."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypedDict
 
 from qweft.core.errors import QweftError
-from qweft.data.conversation import TEXT, Conversation, Message
-from qweft.data.template import in_its_form, render
+from qweft.data.conversation import Conversation, Message
+from qweft.data.template import render
+from qweft.data.tool_text import adapt_to_template
 
 IGNORED = -100
 """Label of tokens that the loss ignores."""
-
-NEAR, NEAR_TOKENS = 400, 16
-"""Characters before an answer that are tokenised again, and tokens that are compared."""
-
+NEAR_CHARACTERS = 400
+"""Characters before an answer that are tokenised again, to see whether a token holds the end of the prompt and more."""
+NEAR_TOKENS = 16
+"""Tokens before an answer that are compared with those."""
 
 Span = tuple[int, int]
+"""First character, and the one after the last."""
 
 
 class Encoded(TypedDict):
@@ -44,6 +46,11 @@ def target_tokens(row: Encoded) -> int:
     return sum(label != IGNORED for label in row["labels"][1:])
 
 
+def total_tokens(rows: Iterable[Encoded]) -> int:
+    """Return the number of tokens of all rows, without padding."""
+    return sum(len(row["input_ids"]) for row in rows)
+
+
 def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     """Tokenise a conversation as a whole and label its answers with their ends; of a plain text all is learned."""
     if conversation.is_text:
@@ -53,40 +60,71 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
         text, spans = answer_spans(conversation, tokenizer)
     except QweftError as fault:
         raise QweftError(f"{conversation.where}: {fault}" if conversation.where else str(fault)) from fault
-    ids, offsets = _apart(text, {first for first, _ in spans}, tokenizer)
+    answer_starts = {start for start, _ in spans}
+    ids, offsets = _tokens_apart(text, answer_starts, tokenizer)
+    return Encoded(input_ids=ids, labels=_label_spans(ids, offsets, spans))
+
+
+def text_tokens(text: str, tokenizer: Any) -> list[int]:
+    """Return a text's tokens with the special ones that the tokenizer adds; a start token that is there stands once."""
+    ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
+    start = getattr(tokenizer, "bos_token_id", None)
+    if start is not None and ids[:2] == [start, start]:
+        return ids[1:]
+    return ids
+
+
+def _label_spans(ids: Sequence[int], offsets: Sequence[Span], spans: Sequence[Span]) -> list[int]:
+    """Return the id of each token that begins in one of the spans, and -100 for all others."""
     labels = [IGNORED] * len(ids)
-    before = 0
-    for place, (start, end) in enumerate(offsets):
-        at = start if start < end else min(start, before)  # some tokenizers give spaces no length
-        before = max(before, end)
-        if any(first <= at < last for first, last in spans):
-            labels[place] = ids[place]
-    return Encoded(input_ids=ids, labels=labels)
+    last_end = 0
+    for index, (start, end) in enumerate(offsets):
+        position = start
+        if start >= end:  # some tokenizers give spaces no length
+            position = min(start, last_end)
+        last_end = max(last_end, end)
+        if any(first <= position < last for first, last in spans):
+            labels[index] = ids[index]
+    return labels
 
 
-def _apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
-    """Return tokens and offsets where no token, such as ":true", holds the end of a prompt and more."""
-    ids, offsets = _offsets(text, tokenizer)
-    begins = [start for start, _ in offsets]
-    for cut in starts:
-        before = bisect_left(begins, cut)
-        near = slice(max(0, before - NEAR_TOKENS), before)
-        alone = _offsets(text[max(0, cut - NEAR) : cut], tokenizer)[0]
-        last = min(len(alone) - (cut > NEAR), NEAR_TOKENS)  # the first of them may have been cut
-        if any(end > cut for _, end in offsets[near]) or ids[near][-last:] != alone[-last:]:
-            break
-    else:
+def _tokens_apart(text: str, starts: set[int], tokenizer: Any) -> tuple[list[int], list[Span]]:
+    """Return tokens and offsets where no token, such as ":true", holds the end of a prompt and more.
+
+    A prompt for generation ends at its answer's start. If it were tokenised in another way there than in training, the
+    model would be asked in another way than it was trained.
+    """
+    ids, offsets = offset_tokens(text, tokenizer)
+    if all(_is_boundary(start, text, ids, offsets, tokenizer) for start in starts):
         return ids, offsets
-    parts: list[int] = []
-    places: list[Span] = []
-    for cut, following in pairwise(sorted({0, *starts, len(text)})):
-        part, within = _offsets(text[cut:following], tokenizer)
-        parts += part
-        places += [(start + cut, end + cut) for start, end in within]
-    return (parts, places) if tokenizer.decode(parts) == tokenizer.decode(ids) else (ids, offsets)
+    cut_ids: list[int] = []
+    cut_offsets: list[Span] = []
+    for start, end in pairwise(sorted({0, *starts, len(text)})):
+        part_ids, part_offsets = offset_tokens(text[start:end], tokenizer)
+        cut_ids += part_ids
+        cut_offsets += [(first + start, last + start) for first, last in part_offsets]
+    # SentencePiece begins each part with a space, and would write another text
+    if tokenizer.decode(cut_ids) != tokenizer.decode(ids):
+        return ids, offsets
+    return cut_ids, cut_offsets
 
 
-def _offsets(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
+def _is_boundary(start: int, text: str, ids: list[int], offsets: list[Span], tokenizer: Any) -> bool:
+    """Return whether the text before an answer has the tokens that it would have alone."""
+    count = bisect_left(offsets, start, key=lambda offset: offset[0])  # tokens that begin before the answer
+    near = slice(max(0, count - NEAR_TOKENS), count)
+    if any(end > start for _, end in offsets[near]):
+        return False
+    alone, _ = offset_tokens(text[max(0, start - NEAR_CHARACTERS) : start], tokenizer)
+    compared = len(alone)
+    if start > NEAR_CHARACTERS:
+        compared -= 1  # the first of them may have been cut
+    compared = min(compared, NEAR_TOKENS)
+    return ids[near][-compared:] == alone[-compared:]
+
+
+def offset_tokens(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
+    """Return a text's tokens without special ones that the tokenizer would add, and the characters of each."""
     if not tokenizer.is_fast:
         raise QweftError(
             f"{type(tokenizer).__name__} gives no character offsets; use a tokenizer with a tokenizer.json"
@@ -95,81 +133,61 @@ def _offsets(text: str, tokenizer: Any) -> tuple[list[int], list[Span]]:
     return tokens["input_ids"], tokens["offset_mapping"]
 
 
-TALK = Conversation((Message("user", "a"), Message("assistant", "answer-of-probe")), "")
+PROBE = Conversation((Message("user", "a"), Message("assistant", "answer-of-probe")), "")
 
 
 def closing_tokens(tokenizer: Any) -> set[int]:
     """Return the token that ends an answer in the chat template, if no text is made of it; else nothing."""
     try:
-        learned = [label for label in tokenise(TALK, tokenizer)["labels"] if label != IGNORED]
+        row = tokenise(PROBE, tokenizer)
     except QweftError:  # the template refuses such a conversation
         return set()
-    return {*learned[-1:]} & tokenizer.added_tokens_decoder.keys()
-
-
-def text_tokens(text: str, tokenizer: Any) -> list[int]:
-    """Return a text's tokens with the special ones that the tokenizer adds; a start token that is there stands once."""
-    ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
-    start = getattr(tokenizer, "bos_token_id", None)
-    return ids[1:] if start is not None and ids[:2] == [start, start] else ids
+    learned = [label for label in row["labels"] if label != IGNORED]
+    return set(learned[-1:]) & tokenizer.added_tokens_decoder.keys()
 
 
 def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[Span]]:
     """Return the rendered text and its answers' spans; the last alone where a template rewrites earlier ones."""
-    conversation = in_its_form(conversation, tokenizer)
-    messages, tools = conversation.messages, conversation.tools
-    text = render(messages, tokenizer, tools=tools)
+    conversation = adapt_to_template(conversation, tokenizer)
+    messages = conversation.messages
+    text = render(messages, tokenizer, tools=conversation.tools)
+    answers = [number for number, message in enumerate(messages) if message.role == "assistant"]
     spans: list[Span] = []
-    for number, message in enumerate(messages):
-        if message.role != "assistant":
-            continue
-        before = render(messages[:number], tokenizer, answer_next=True, tools=tools)
-        upto = text if number == len(messages) - 1 else render(messages[: number + 1], tokenizer, tools=tools)
-        if upto.startswith(before) and text.startswith(upto):
-            spans.append((len(before), len(upto.rstrip())))
-        elif number == len(messages) - 1:
-            raise QweftError(
-                f"the chat template changes the prompt before an answer ({before[-60:]!r}); give data.template"
-            )
-        else:
-            spans.append((0, 0))
-    spans = spans[-1:] if (0, 0) in spans else spans
-    answers = [message for message in messages if message.role == "assistant"]
-    for message, span in zip(answers[-len(spans) :], spans, strict=True):
-        thought = message.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
-        if "".join(thought.split()) not in "".join(text[slice(*span)].split()):  # some templates take all thoughts out
-            raise QweftError(
-                f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}); give data.template"
-            )
+    for number in answers:
+        span = _answer_span(conversation, number, text, tokenizer)
+        if span is not None:
+            spans.append(span)
+    if len(spans) < len(answers):
+        spans = spans[-1:]
+    for number, span in zip(answers[-len(spans) :], spans, strict=True):
+        _check_thought(messages[number], text[slice(*span)])
     return text, spans
 
 
-def total_tokens(rows: Sequence[Encoded]) -> int:
-    """Return the number of tokens of all rows, without padding."""
-    return sum(len(row["input_ids"]) for row in rows)
+def _answer_span(conversation: Conversation, number: int, text: str, tokenizer: Any) -> Span | None:
+    """Return where the message of this number stands in the whole text; `None` if the text has it in another form.
+
+    It begins where a prompt of the messages before it ends: what stands there was asked for, not learned.
+    """
+    messages = conversation.messages
+    is_last = number == len(messages) - 1
+    before = render(messages[:number], tokenizer, answer_next=True, tools=conversation.tools)
+    through = text
+    if not is_last:
+        through = render(messages[: number + 1], tokenizer, tools=conversation.tools)
+    if through.startswith(before) and text.startswith(through):
+        return len(before), len(through.rstrip())
+    if is_last:
+        raise QweftError(
+            f"the chat template changes the prompt before an answer ({before[-60:]!r}); give data.template"
+        )
+    return None
 
 
-def windows(conversation: Conversation, tokenizer: Any, max_length: int) -> Iterator[Conversation]:
-    """Yield a plain text in pieces of at most `max_length` tokens, of one group; other rows unchanged."""
-    text = conversation.answer if conversation.is_text else ""
-    if len(text) <= max_length // 5:  # a character has at most four tokens, its bytes
-        yield conversation
-        return
-    starts = [start for start, _ in _offsets(text, tokenizer)[1]]
-    room = max(1, max_length - tokenizer.num_special_tokens_to_add())
-    first = 0
-    while first < len(starts):
-        last = min(first + room, len(starts))
-        while True:
-            while last < len(starts) and last > first + 1 and starts[last] == starts[last - 1]:
-                last -= 1
-            end = starts[last] if last < len(starts) else len(text)
-            piece = text[starts[first] : end]
-            # SentencePiece begins each text with a space, and other tokens may stand at its end
-            over = len(text_tokens(piece, tokenizer)) - max_length
-            if over <= 0 or last == first + 1:
-                break
-            last = max(first + 1, last - over)
-        if piece.strip():
-            yield Conversation((Message(TEXT, piece),), conversation.group)
-        first = last
+def _check_thought(answer: Message, rendered: str) -> None:
+    """Raise if an answer's chain of thought is not in its rendered text: some templates take all thoughts out."""
+    thought = answer.content.rpartition("</think>")[0].strip().removeprefix("<think>").strip()
+    if "".join(thought.split()) not in "".join(rendered.split()):
+        raise QweftError(
+            f"the chat template leaves out the chain of thought of an answer ({thought[:40]!r}); give data.template"
+        )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.core.errors import QweftError
 from qweft.core.schema import check_values
-from qweft.data.checks import check_data_config, check_places, may_share
+from qweft.data.checks import check_data_config, check_sources
 from qweft.data.config import DataConfig
-from qweft.data.read import check_place
+from qweft.data.read.location import check_source, may_share
 from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
 from qweft.evaluation.metrics import check_packages, metric_of
 from qweft.evaluation.record import is_own_run, recorded_rows, run_config, sections_of, tell
@@ -45,7 +45,7 @@ def check_elsewhere(evaluation: EvaluationConfig) -> None:
     """Check that the data on which forgetting is measured are there."""
     if evaluation.forgetting is not None:
         try:
-            check_place(evaluation.forgetting)
+            check_source(evaluation.forgetting)
         except QweftError as error:
             raise QweftError(f"evaluation.forgetting: {error}") from error
 
@@ -61,7 +61,7 @@ def check_judging(adapter: Path, overrides: Mapping[str, Any]) -> tuple[ModelCon
         if given.get(name, default) != default and not getattr(judging, owner):
             raise QweftError(f"evaluation.{name} {given[name]} says nothing without evaluation.{owner}; give both")
     check_data_config(data)
-    check_places(data)
+    check_sources(data)
     check_elsewhere(judging)
     check_model(model)
     check_packages(judging.metrics)

@@ -12,8 +12,9 @@ from transformers import GenerationConfig
 from qweft.adapter.attach import base_of
 from qweft.core.text import with_progress
 from qweft.data.conversation import Conversation
-from qweft.data.template import in_its_form, render
+from qweft.data.template import render
 from qweft.data.tokens import answer_spans, closing_tokens, text_tokens
+from qweft.data.tool_text import adapt_to_template
 from qweft.evaluation.loss import context_of, device_of, judged
 
 FELT = 2e-5
@@ -37,7 +38,7 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
         half = (len(ids) + 1) // 2
         shown, rest = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids[:half], ids[half:]))
         return Prompt(ids[:half], shown, rest)
-    formed = in_its_form(conversation, tokenizer)
+    formed = adapt_to_template(conversation, tokenizer)
     text = render(formed.prompt, tokenizer, answer_next=True, tools=formed.tools)
     ids = tokenizer(text, add_special_tokens=False).input_ids
     reference = conversation.answer
@@ -45,7 +46,7 @@ def prompt_of(conversation: Conversation, tokenizer: Any) -> Prompt:
         whole, spans = answer_spans(conversation, tokenizer)
         learned = tokenizer(whole[slice(*spans[-1])], add_special_tokens=False).input_ids
         reference = tokenizer.decode(learned, skip_special_tokens=True).strip()
-    shown = "\n\n".join(f"{message.role}: {message.said}" for message in conversation.prompt)
+    shown = "\n\n".join(f"{message.role}: {message.full_text}" for message in conversation.prompt)
     if len(conversation.prompt) == 1:
         shown = conversation.prompt[0].content
     return Prompt(ids, shown, reference, text.rstrip().endswith("<think>"))

@@ -13,7 +13,8 @@ from rich.text import Text
 from qweft.core.errors import QweftError
 from qweft.core.text import many
 from qweft.data.config import DataConfig
-from qweft.data.load import load_data, read_conversations
+from qweft.data.load import load_data
+from qweft.data.sources import read_conversations
 from qweft.data.tokens import Encoded, fit, tokenise
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig

@@ -9,9 +9,10 @@ from qweft.core.errors import QweftError
 from qweft.core.files import check_can_be_written
 from qweft.core.records import read_record
 from qweft.core.text import shown
-from qweft.data.checks import check_data_config, check_places, same_source
+from qweft.data.checks import check_data_config, check_sources
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
+from qweft.data.read.location import same_source
 from qweft.data.tokens import Encoded
 from qweft.evaluation.checks import Preview, check_evaluation, check_unseen
 from qweft.evaluation.config import EvaluationConfig
@@ -69,7 +70,7 @@ def plan_export(adapter: Path, options: Mapping[str, Any] | None) -> ExportPlan:
     for data in (plan.held_out, plan.calibration):
         if data is not None:
             check_data_config(data)
-            check_places(data)
+            check_sources(data)
     check_model(plan.model)
     return plan
 

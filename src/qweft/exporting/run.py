@@ -17,7 +17,7 @@ from qweft.core.files import folder_beside, free_name
 from qweft.core.output import Console
 from qweft.core.records import write_record
 from qweft.data.batches import Collator
-from qweft.data.template import in_words, with_template
+from qweft.data.template import with_plain_template, with_template
 from qweft.data.tokens import Encoded, total_tokens
 from qweft.evaluation.loss import check_room, held_out_loss
 from qweft.evaluation.saved import Subject, changed, changes_the_base, put_on, weights_of
@@ -200,7 +200,7 @@ def _write(source: _Source, lora: Lora | None, report: ExportReport, force: bool
             else:
                 model = with_lora(model, lora, config)
         if not is_lora:
-            tokenizer = in_words(with_template(loaded.tokenizer, source.plan.held_out.template))
+            tokenizer = with_plain_template(with_template(loaded.tokenizer, source.plan.held_out.template))
             written = write_whole(report.to, temporary, merged(model), name, tokenizer)
         difference = ((source.logits(written.eval()) - wanted).abs().max() / wanted.abs().max()).item()
         if not difference <= (TOLERANCE if is_float32 else HALF_TOLERANCE):

@@ -8,7 +8,7 @@ from qweft.core.errors import QweftError
 from qweft.core.files import check_file
 from qweft.core.records import read_record
 from qweft.core.schema import check_values
-from qweft.data.checks import check_data_config, check_places
+from qweft.data.checks import check_data_config, check_sources
 from qweft.data.config import DataConfig
 from qweft.evaluation.checks import Preview, check_evaluation
 from qweft.evaluation.config import EvaluationConfig
@@ -40,7 +40,7 @@ def check_inspection(
         if file.exists() and "layers" not in read_record(file, "give another --output"):
             raise QweftError(f"--output {file} is there already, and no inspection wrote it; give another --output")
     check_data_config(data_config)
-    check_places(data_config)
+    check_sources(data_config)
     check_model(model_config)
     return config, model_config, data_config
 

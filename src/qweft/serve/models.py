@@ -12,7 +12,8 @@ from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
 from qweft.core.errors import QweftError
-from qweft.data.template import for_others, with_template
+from qweft.data.requests import tokenizer_for_requests
+from qweft.data.template import with_template
 from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import context_of
 from qweft.evaluation.record import run_config
@@ -70,7 +71,7 @@ def prepare(model: Any, tokenizer: Any) -> Any:
     kept = {name: getattr(base.generation_config, name, None) for name in KEPT}
     kept |= {"top_k": kept["top_k"] or 0, "eos_token_id": sorted(end_tokens(model, tokenizer)) or None}
     base.generation_config = GenerationConfig(**kept)
-    return for_others(tokenizer)
+    return tokenizer_for_requests(tokenizer)
 
 
 class Drawn:

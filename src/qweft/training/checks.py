@@ -5,7 +5,7 @@ from pathlib import Path
 from qweft.core.errors import QweftError
 from qweft.core.files import check_can_be_written
 from qweft.core.schema import check_values
-from qweft.data.checks import check_data_config, check_places
+from qweft.data.checks import check_data_config, check_sources
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_specification, method_of
@@ -72,7 +72,7 @@ def check_start(config: RunConfig) -> None:
     check_launch()
     check_can_be_written(Path(config.output))
     check_holds_no_model(Path(config.output))
-    check_places(config.data, config.output)
+    check_sources(config.data, config.output)
     check_model(config.model)
 
 
@@ -81,4 +81,4 @@ def check_plan(config: RunConfig) -> None:
     check_settings(config)
     found = check_model(config.model, needs_weights=False)
     if found.package or not found.local or has_tokenizer(Path(found.location)):
-        check_places(config.data)
+        check_sources(config.data)

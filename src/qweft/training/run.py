@@ -18,7 +18,7 @@ from qweft.core.files import folder_beside, free_name, remove, write_bytes
 from qweft.core.output import Console
 from qweft.core.records import read_record, write_record
 from qweft.core.text import shown
-from qweft.data.checks import check_places
+from qweft.data.checks import check_sources
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import check_room, held_out_loss
@@ -264,7 +264,7 @@ class _Run:
 
 def _loaded(config: RunConfig, console: Console) -> _Run:
     """Load the base model and the rows, and check the adapter on them."""
-    check_places(config.data)
+    check_sources(config.data)
     peft_config = adapter_config(config.adapter)
     loaded = load_model(config.model)
     check_on_quantized(config.adapter, quantized_as(loaded.model))  # known only now of a model that was saved so

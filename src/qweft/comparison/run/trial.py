@@ -21,7 +21,7 @@ from qweft.comparison.run.workers import claimed
 from qweft.core import records
 from qweft.core.errors import OutOfMemoryError, QweftError
 from qweft.data.batches import Collator
-from qweft.data.load import fingerprint as fingerprint_of
+from qweft.data.report import fingerprint as fingerprint_of
 from qweft.evaluation.generation import generate_answers, prompt_of
 from qweft.evaluation.loss import held_out_loss
 from qweft.evaluation.run import LENGTH

@@ -1,0 +1,1 @@
+"""Split of conversations into training, validation and test rows, by group. `split.py` tells the order of the draws."""
