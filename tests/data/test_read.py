@@ -39,6 +39,32 @@ def test_csv_files_of_spreadsheets_are_read_and_what_was_taken_is_told(tmp_path,
     assert source.notes == notes and len(source.conversations) == 30
 
 
+@pytest.mark.parametrize(
+    ("encoding", "question"),
+    [
+        ("gb18030", "你好，今天天气怎么样？"),
+        ("big5", "今天天氣怎麼樣？我們去公園散步好嗎？"),
+        ("cp932", "今日はいい天気ですね。散歩に行きませんか？"),
+        ("cp949", "안녕하세요. 오늘 날씨는 어떻습니까?"),
+        ("cp1252", "¿Qué día es mañana? Très bientôt, à Århus"),
+    ],
+)
+def test_legacy_encodings_are_recognised(tmp_path, encoding, question):
+    text = f"{question}\n" * 5
+    (tmp_path / "a.txt").write_text(text, encoding=encoding)
+    notes = []
+    assert [row["text"] for _, row in read_rows(str(tmp_path / "a.txt"), notes=notes)] == [text]
+    assert notes == [f"a.txt is read as {encoding.upper()}"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "cp1253"])
+def test_another_encoding_is_refused_rather_than_read_as_nonsense(tmp_path, encoding):
+    text = "Привет, как дела?" if encoding != "cp1253" else "Καλημέρα, τι κάνεις"
+    (tmp_path / "a.txt").write_text(f"{text}\n" * 5, encoding=encoding)
+    with pytest.raises(QweftError, match=r"a.txt: cannot be read \(its encoding is not known\); save a text as UTF-8"):
+        list(read_rows(str(tmp_path / "a.txt")))
+
+
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for name in ("b.jsonl", "a.json"):
         (tmp_path / name).write_text(json.dumps(ROWS[0] if name == "b.jsonl" else ROWS))

@@ -1,12 +1,20 @@
-"""Encodings of texts: UTF-8, UTF-16 by its byte-order mark, and that of western spreadsheets."""
+"""Encodings of texts: UTF-8, UTF-16 by its byte-order mark, and those that spreadsheets save."""
 
 import codecs
 from pathlib import Path
 from typing import TextIO
 
+from charset_normalizer import from_path
+
+LEGACY = ["cp1252", "gb18030", "big5", "cp932", "cp949"]
+"""Encodings in which Windows saves tables of western Europe, China, Taiwan, Japan and Korea.
+
+Among all that charset-normalizer knows, a short text in cp1252 is as likely as one in cp1250 or cp1257.
+"""
+
 
 def open_text(path: Path, notes: list[str], newline: str | None = None) -> TextIO:
-    """Open a text by its byte-order mark, else as UTF-8 if it is that, else as cp1252."""
+    """Open a text by its byte-order mark, else as UTF-8 if it is that, else by the likeliest of `LEGACY`."""
     encoding = find_encoding(path)
     if encoding != "utf-8-sig":
         notes.append(f"{path.name} is read as {encoding.upper()}")
@@ -14,12 +22,17 @@ def open_text(path: Path, notes: list[str], newline: str | None = None) -> TextI
 
 
 def find_encoding(path: Path) -> str:
-    """Return the encoding of a text file."""
+    """Return the encoding of a text file; raise `UnicodeError` if none fits."""
     with path.open("rb") as file:
         start = file.read(2)
     if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
-    return "utf-8-sig" if _is_utf8(path) else "cp1252"
+    if _is_utf8(path):
+        return "utf-8-sig"
+    likeliest = from_path(path, cp_isolation=LEGACY).best()
+    if likeliest is None:
+        raise UnicodeError("its encoding is not known")
+    return likeliest.encoding
 
 
 def _is_utf8(path: Path) -> bool:
