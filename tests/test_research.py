@@ -1,11 +1,12 @@
 """The programs behind the published tables."""
 
+import json
 import math
 from statistics import mean
 
 import pytest
 from benchmarks import report
-from research import evidence, front, tables
+from research import evidence, front, tables, unfinished
 
 from qweft.core.errors import QweftError
 from qweft.training.config import TrainingConfig
@@ -44,3 +45,17 @@ def test_the_rule_for_a_longer_run_s_rate_is_what_the_kept_runs_have():
 
 def test_the_page_of_benchmarks_is_that_of_the_saved_results():
     assert (tables.DOCS / "benchmarks.md").read_text(encoding="utf-8") == report.saved_page()
+
+
+def test_runs_of_an_unfinished_comparison_are_kept_and_restored(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "FOLDER", tmp_path / "kept")
+    runs = tmp_path / "runs" / "claim"
+    for name, loss in (("lora-0", 2.5), ("qtha-0", 2.25)):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "run.json").write_text(json.dumps({"run": {"eval_loss": loss}}))
+    (runs / "mpo-0").mkdir()  # under way: it has no record
+    assert unfinished.keep(runs) == 2
+    (runs / "lora-0" / "run.json").unlink()
+    assert unfinished.restore(runs) == 1
+    assert json.loads((runs / "lora-0" / "run.json").read_text()) == {"run": {"eval_loss": 2.5}}
+    assert not (runs / "mpo-0" / "run.json").exists()
