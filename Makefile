@@ -16,7 +16,10 @@ MORE = make conformance: every cell of features, base models and presets, 180 of
 .DEFAULT_GOAL := help
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: help install browser demo test test-quick conformance bench bench-quick serve-check gpu gpu-pack docs dist soak lint format clean
+# Versions that all tests passed with. A build of PyTorch for CPUs has a suffix that no index knows.
+LOCK = $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' -e '/ @ /d'
+
+.PHONY: help install browser lock demo test test-quick conformance bench bench-quick serve-check gpu gpu-pack docs dist soak lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +39,10 @@ $(DEMO): pyproject.toml Makefile
 $(STAMP): $(DEMO)
 	$(BIN)/python -m pip install --quiet -e '.[embedded,test,lint]'
 	@touch $@
+
+lock: install ## write the versions that are installed to requirements.lock, once the tests have passed with them
+	@echo '# Made by `make lock`, with which the tests passed: pip install -r requirements.lock' > requirements.lock
+	$(LOCK) >> requirements.lock
 
 browser: ## install the browser that the tests of the report look through (apt, as root), or say how
 	@set -e; for name in "$$QWEFT_BROWSER" $(BROWSERS); do \
