@@ -13,7 +13,7 @@ from qweft.core.errors import saying_when_stopped
 
 
 def test_plan_json_prints_only_json(fake, capsys):
-    def plan(config, timed=False, chips=False):
+    def plan(config, timed=False):
         print("progress")
         return SimpleNamespace(to_json=lambda: {"parameters": config.adapter["r"], "name": "é"}, describe=None)
 

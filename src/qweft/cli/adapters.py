@@ -350,7 +350,6 @@ def _push(call: "Call") -> None:
     target="[CONFIG]",
     flags={
         "timed": "Load the weights too, train for four steps, and say how long the run would take.",
-        "chips": "Say too how many circuits and shots the training would take on a chip, and its time and price there.",
         **JSON,
         **TRUST,
     },
@@ -363,11 +362,7 @@ def _plan(call: "Call") -> None:
     check_plan(config)
     from qweft.training.plan import plan
 
-    planned = plan(config, timed="timed" in call.flags, chips="chips" in call.flags)
-    call.answer(planned)
-    if "chips" in call.flags and planned.chips is None and "json" not in call.flags:
-        why = "the adapter has no circuit that one could run" if planned.steps is not None else "no data were read"
-        show(f"chips: {why}")
+    call.answer(plan(config, timed="timed" in call.flags))
 
 
 @Command(

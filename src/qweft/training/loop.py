@@ -18,7 +18,7 @@ from qweft.adapter.find_bases import find_bases, without_bases
 from qweft.core.errors import QweftError, told_of_memory
 from qweft.core.text import with_progress
 from qweft.data.batches import Collator, Pack, PackingCollator, pack
-from qweft.data.tokens import Encoded, total_tokens
+from qweft.data.tokens import Encoded
 from qweft.evaluation.generation import reads_whole_text
 from qweft.evaluation.loss import check_room, device_of, judged
 from qweft.method.specification import DEFAULT_RATE
@@ -94,12 +94,6 @@ def few_steps(training: TrainingConfig, rows: Sequence[Encoded]) -> str:
     if training.batches_a_step > 1:
         way += f", or lower training.gradient_accumulation (now {training.batches_a_step})"
     return f"{steps} steps are few to learn from; {way}"
-
-
-def planned_tokens(training: TrainingConfig, rows: Sequence[Encoded], steps: int) -> tuple[int, int]:
-    """Return the tokens of all steps of a run, as if every batch were full, and its forward and backward passes."""
-    passes, examples = steps * training.batches_a_step, len(units(training, rows))
-    return round(passes * min(training.batch_size, examples) * total_tokens(rows) / examples), passes
 
 
 class RankAllocation(TrainerCallback):

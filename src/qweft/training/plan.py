@@ -14,20 +14,18 @@ from transformers import set_seed
 from qweft.adapter.attach import adapter_config, attach
 from qweft.adapter.branch import count_parameters
 from qweft.adapter.config import QwthnConfig
-from qweft.adapter.functions import make_function
 from qweft.adapter.layer import QwthnLinear
 from qweft.core.environment import ALONE, share_said
 from qweft.data.load import Data, load_data
-from qweft.devices.on_chips import ChipTraining, on_chips
 from qweft.evaluation.loss import check_room
-from qweft.method.names import TWINS, function_of, has_circuit
+from qweft.method.names import TWINS, function_of
 from qweft.method.specification import check_on_quantized
 from qweft.models.load import choose_device, choose_dtype, load_model
 from qweft.models.quantization import bits_of, quantized_as
 from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings
 from qweft.training.config import RunConfig, TrainingConfig
-from qweft.training.loop import few_steps, fit, planned_steps, planned_tokens
+from qweft.training.loop import few_steps, fit, planned_steps
 
 TIMED = 4
 """Steps to time; the first one is slower, and the median ignores it."""
@@ -170,7 +168,6 @@ class Plan:
     lora_parameters: int | None = None
     modes: list[str] = field(default_factory=list)
     timing: Timing | None = None
-    chips: ChipTraining | None = None
 
     @property
     def difference_to_lora(self) -> str | None:
@@ -212,11 +209,10 @@ class Plan:
         if self.twin is not None:
             lines.insert(0, "{name} twin: {trained} numbers a layer for {angles} angles".format(**self.twin))
         warnings = [Text(f"warning: {warning}", style="yellow") for warning in self.warnings]
-        chips = [] if self.chips is None else [self.chips.describe()]
-        return Group(table, *map(Text, (*lines, self.rate, self.data)), *warnings, *chips)
+        return Group(table, *map(Text, (*lines, self.rate, self.data)), *warnings)
 
 
-def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
+def plan(config: RunConfig, timed: bool = False) -> Plan:
     """Plan a run: attach the adapter on the meta device, count its parameters, and estimate memory."""
     check_settings(config)
     peft_config = adapter_config(config.adapter)
@@ -256,16 +252,7 @@ def plan(config: RunConfig, timed: bool = False, chips: bool = False) -> Plan:
     )
     if not isinstance(peft_config, QwthnConfig):
         return planned
-    planned = _with_qwthn(planned, peft_config, shapes)
-    if not chips or steps is None or not has_circuit(peft_config.core):
-        return planned
-    functions = [make_function(function_of(peft_config.core) or "", peft_config.resolved(r)) for _, _, r in shapes]
-    on_devices = on_chips(
-        [function.circuit for function in functions if function.circuit is not None],
-        *planned_tokens(config.training, rows, steps),
-        trained=all(function.trained for function in functions),
-    )
-    return replace(planned, chips=on_devices)
+    return _with_qwthn(planned, peft_config, shapes)
 
 
 def _with_qwthn(plain: Plan, config: QwthnConfig, shapes: list[tuple[int, int, int]]) -> Plan:
