@@ -108,7 +108,6 @@ REFUSED = {
     },
     "evaluate badrun/adapter": "badrun/run.json is not a record of this program",
     "evaluate run/adapter --device noisy --noise nosuch": "there is no noise model nosuch",
-    "evaluate run/adapter --device noisy --prices nowhere.yaml": "nowhere.yaml",
     "chat run/adapter --temperature -1": "--temperature",
     "ui run/adapter --port 99999": "--port",
     "inspect run/adapter --output empty": "is a folder",

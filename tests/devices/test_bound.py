@@ -8,6 +8,7 @@ from qweft.circuit import crz_ring_ansatz, expectation_values
 from qweft.core.errors import QweftError
 from qweft.devices import BoundCircuits, DeviceError, Frequencies, Measurer, make_device
 from qweft.devices.outcomes import from_counts
+from tests.devices.jobs.fake_provider import Cloud, FakeDevice
 
 CIRCUIT = crz_ring_ansatz(3, 2)
 
@@ -25,9 +26,9 @@ def test_the_exact_device_is_the_engine(tokens):
     torch.testing.assert_close(measured, expectation_values(CIRCUIT, *tokens), rtol=0, atol=1e-12)
 
 
-def test_a_device_that_takes_jobs_needs_an_executor():
-    with pytest.raises(QweftError, match=r"rehearsal:shots takes jobs; give Measurer\(Executor\(device\), ...\)"):
-        Measurer(make_device("rehearsal:shots"), 100)
+def test_a_device_that_takes_jobs_needs_an_executor(tmp_path):
+    with pytest.raises(QweftError, match=r"fake:chip takes jobs; give Measurer\(Executor\(device\), ...\)"):
+        Measurer(FakeDevice(Cloud(tmp_path / "cloud.sqlite")), 100)
 
 
 def test_each_circuit_once_in_the_order_they_came(tokens):

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +14,6 @@ from qweft.cli.parser import parse
 from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig
 from qweft.devices import BoundCircuits
-from qweft.devices.jobs import PriceList
 from qweft.devices.noise.model import noise_model
 from qweft.evaluation.checks import check_evaluation
 from qweft.sweep.config import SweepConfig
@@ -50,8 +48,6 @@ def around(tmp_path, monkeypatch):
     """An empty folder to work in, and a tiny model in the place of the embedded one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sys, "argv", ["rehearse.py", "600", "--yes"])
-    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
     monkeypatch.setattr("qweft.models.load.load_model", lambda config: SimpleNamespace(model=tiny_llama()))
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda name: tiny_llama())
     return tmp_path
@@ -62,8 +58,6 @@ def test_the_python_of_a_page_runs_in_its_order(around, page):
     names = bound()
     for block in (block for block in BLOCKS if block.page == page and block.kind == "python"):
         assert block.not_run is None, block.where
-        if page == "docs/devices.md" and "Budget" in block.code:  # of a device with prices; nothing is asked of it
-            names["device"] = SimpleNamespace(name="qiskit:ibm_torino")
         value = run(block.code, names)
         said = re.search(r"# (tensor\()?(\[.*?\])", block.code)
         if said and not isinstance(value, str) and "in one run" not in block.code:
@@ -84,8 +78,6 @@ def test_yaml_is_read_by_what_reads_it(tmp_path, block):
         check_sweep(parse(SweepConfig, [file]))
     elif "one_qubit" in holds:
         noise_model(file)
-    elif "devices" in holds:
-        PriceList.load(tmp_path / "block.yaml")
     else:
         config = parse(RunConfig, [file])
         check_run(config)

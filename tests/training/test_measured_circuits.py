@@ -63,14 +63,11 @@ def test_shots_train_too_and_their_seed_decides():
     assert any(not torch.allclose(first[1][name], exact[1][name], atol=1e-5) for name in first[1])
 
 
-def test_a_device_that_may_cost_money_is_refused(tmp_path, monkeypatch):
+def test_a_device_that_may_cost_money_is_refused():
     """A plugin may stand for a chip, and a training asks it for millions of circuits."""
     paid = dataclasses.replace(SHIFTED, device="pennylane:reference.qubit", shots=100)
     with pytest.raises(QweftError, match=r"pennylane:reference\.qubit may cost money"):
         check_training(paid)
-    (tmp_path / "prices.yaml").write_text("devices:\n  - match: ['pennylane:reference.qubit']\n    job: 0\n")
-    monkeypatch.setenv("QWEFT_PRICES", str(tmp_path / "prices.yaml"))
-    check_training(paid)
 
 
 def test_a_noise_model_of_a_file_counts_by_its_numbers(tmp_path):

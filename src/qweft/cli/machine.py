@@ -44,9 +44,9 @@ def _doctor(call: "Call") -> None:
 
 @Command(
     "devices",
-    "list where circuits can run, what is installed, and what it costs",
+    "list where circuits can run, and what is installed",
     "List where circuits can run: the devices of this package and the families of other packages, what is installed of "
-    "them and how the rest is installed, and what they cost.",
+    "them, and how the rest is installed.",
     "qweft devices --json",
     flags=JSON,
 )
@@ -68,9 +68,8 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     table.add_column("device", overflow="fold")  # not narrowed, because users type the names
     table.add_column("what it is", ratio=3, overflow="fold")
     table.add_column("installed")
-    table.add_column("costs", ratio=2, overflow="fold")
     for row in rows:
-        table.add_row(row["name"], row["what"], "no" if row["missing"] else "yes", row["price"])
+        table.add_row(row["name"], row["what"], "no" if row["missing"] else "yes")
     commands = dict.fromkeys(f"{row['extra']}: {row['install']}" for row in rows if row["missing"])
     return Group(table, *map(Text, commands))
 

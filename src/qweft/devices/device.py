@@ -79,6 +79,8 @@ class Named:
     """What all devices have in common; the name is as the user gave it."""
 
     limits = Limits()
+    may_bill = True
+    """Whether a provider may ask money for circuits. False for a simulator on this machine."""
     keeps_results = True
     """Whether to store results on disk. False where recomputing is as fast and gives the same result."""
     meanings: ClassVar[tuple[tuple[str, type[DeviceError]], ...]] = ()

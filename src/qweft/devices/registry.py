@@ -1,4 +1,4 @@
-"""Create devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"; list them with their prices."""
+"""Create devices by name: "shots", or "FAMILY:TARGET" as in "qiskit:aer"; list them."""
 
 import importlib.util
 import pkgutil
@@ -22,24 +22,21 @@ OWN = {
 
 @lru_cache(maxsize=1)
 def families() -> dict[str, Provider]:
-    """Return all families by name: the modules of `devices/providers`, and `rehearsal` of any of them."""
+    """Return all families by name: the modules of `devices/providers`."""
     names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
-    modules = {name: f"{folder.__name__}.{name}" for name in names} | {"rehearsal": "qweft.devices.rehearsal"}
-    return {name: importlib.import_module(module).PROVIDER for name, module in modules.items()}
+    return {name: importlib.import_module(f"{folder.__name__}.{name}").PROVIDER for name in names}
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Return the rows of `qweft devices` with their prices, those without required packages first."""
-    from qweft.devices.prices import PriceList  # here: a quantum layer with noise needs no package for YAML
-
+    """Return the rows of `qweft devices`, those without required packages first."""
     own = [Entry(name, what) for name, (_, what) in OWN.items()]
     entries = [*own, *(entry for provider in families().values() for entry in provider.entries)]
-    prices, rows = PriceList.load(), []
+    rows = []
     for entry in sorted(entries, key=lambda entry: bool(entry.packages)):
         missing = [package for package in entry.packages if importlib.util.find_spec(package) is None]
         extra = entry.name.partition(":")[0] if entry.packages else ""
         install = f"pip install '.[{extra}]'" if missing else ""
-        found = {"extra": extra, "missing": missing, "install": install, "price": prices.of(entry.name).in_words()}
+        found = {"extra": extra, "missing": missing, "install": install}
         rows.append(asdict(entry) | found)
     return rows
 
@@ -60,12 +57,12 @@ def make_device(name: str, settings: DeviceSettings | None = None) -> Device | R
     """Return the device with this name.
 
     Args:
-        name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP", "rehearsal:DEVICE".
+        name: "exact", "shots", "noisy", or "pennylane:DEVICE", "qiskit:BACKEND", "origin:CHIP".
         settings: Settings of the device.
     """
     settings = settings or DeviceSettings()
     family, _, target = name.partition(":")
-    if family not in ("noisy", "rehearsal") and (settings.noise is not None or settings.noise_scale != 1):
+    if family != "noisy" and (settings.noise is not None or settings.noise_scale != 1):
         raise DeviceError(f"device {name} takes no noise model; use noisy, or leave noise and noise_scale out")
     if name in OWN:
         return OWN[name][0](name, settings)

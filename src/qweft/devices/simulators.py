@@ -19,6 +19,7 @@ class Simulator(Device, ABC):
     """Computes probabilities, and samples from them if shots are given; equal circuits give equal frequencies."""
 
     keeps_results = False
+    may_bill = False
     needs_shots: ClassVar[bool | None] = None
     """Whether shots must be given; `None` if they are optional."""
 

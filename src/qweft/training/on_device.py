@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 def check_device(training: TrainingConfig) -> None:
     """Check that the device exists and can train, before anything is loaded."""
     name, device = training.device, _device(training)
-    if training.measures:
-        from qweft.devices.jobs import PriceList
-
-        if not PriceList.load().of(device.name).free:
-            raise QweftError(
-                f"training.device {name} may cost money: train on noisy, or price it 0 in a list named by QWEFT_PRICES"
-            )
+    if training.measures and device.may_bill:
+        raise QweftError(f"training.device {name} may cost money for each circuit; train on noisy or another simulator")
     if training.gradient == "exact" and (name not in ("exact", "noisy") or training.shots is not None):
         what = f"training.device {name}" if training.shots is None else f"training.shots {training.shots}"
         raise QweftError(f"{what} has no exact gradients; use training.gradient parameter_shift")

@@ -3,11 +3,9 @@
 import numpy as np
 
 from qweft.devices import BoundCircuits
-from qweft.devices.jobs import Budget, Executor, Price, Retry
+from qweft.devices.jobs import CircuitBudget, Executor, Retry
 
 SHOTS = 50
-
-PRICE = Price(("fake:*",), "USD", job=1.0, circuit=0.25, shot=0.01, seconds_a_job=2.0, seconds_a_shot=0.001)
 
 
 def circuits(*numbers):
@@ -34,6 +32,6 @@ def retry(**given):
     return Retry(**{"timeout": 1000.0, "settle": 0.0, "sleep": time.sleep, "clock": time} | given)
 
 
-def executor(device, store, caps=None, **given):
-    given = {"retry": retry()} | given
-    return Executor(device, store, Budget(device.name, PRICE, caps), **given)
+def executor(device, store, max_circuits=None, **options):
+    options = {"retry": retry()} | options
+    return Executor(device, store, CircuitBudget(device.name, max_circuits), **options)

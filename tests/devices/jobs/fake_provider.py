@@ -12,7 +12,9 @@ from itertools import chain
 
 from qweft.devices import JobState, Limits, NotTakenError, RefusedError, RemoteDevice, UnavailableError, make_device
 from qweft.devices.bound import pack_circuits, unpack_circuits
+from qweft.devices.device import Provider
 from qweft.devices.outcomes import sample, to_counts
+from qweft.devices.registry import families
 
 API_KEY = "sk-fake-4f1d8a7c"
 """What must be found nowhere."""
@@ -202,3 +204,13 @@ class FakeDevice(RemoteDevice):
 def make(name, target, settings):
     """For the registry: "fake:PATH" is the provider whose cloud is that file."""
     return FakeDevice(Cloud(target), name=name)
+
+
+def register(monkeypatch, path, most=4):
+    """Make the provider a device that commands know for the rest of a test; return the name, "fake:PATH"."""
+
+    def make_fake(name, target, settings):
+        return FakeDevice(Cloud(target), most=most, name=name)
+
+    monkeypatch.setitem(families(), "fake", Provider(make_fake))
+    return f"fake:{path}"

@@ -14,12 +14,9 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.jobs import Budget, Executor, Price
-from qweft.devices.jobs.budget import Caps
 from qweft.devices.jobs.manage import adopt, fetch, forget
 from qweft.devices.jobs.store import Job, Store, Where
 from qweft.devices.outcomes import from_counts
-from qweft.devices.prices import Charge
 from tests.devices.jobs.circuits import SHOTS, circuits, executor, retry
 from tests.devices.jobs.fake_provider import API_KEY, Cloud, FakeDevice, true_counts
 
@@ -47,10 +44,10 @@ def test_each_circuit_is_sent_once_and_comes_from_the_store_afterwards(cloud, st
     np.testing.assert_array_equal(found.values, [from_counts(c, 2, SHOTS) for c in true_counts(wanted, SHOTS)])
     assert set(cloud.bill().values()) == {1}
     assert [len(sent) for _, _, sent, _ in cloud.jobs()] == [4, 3]
-    assert runner.budget.spent.circuits == 7 and runner.budget.spent.jobs == 2
+    assert runner.budget.spent == 7
     again = executor(FakeDevice(cloud), store)
     np.testing.assert_array_equal(again.run(wanted, SHOTS).values, found.values)
-    assert again.budget.spent.circuits == 0 and len(cloud.jobs()) == 2
+    assert again.budget.spent == 0 and len(cloud.jobs()) == 2
     again.run(wanted, SHOTS + 1)  # other shots are another measurement
     assert len(cloud.jobs()) == 4
 
@@ -61,7 +58,7 @@ def test_a_refused_job_stops_the_run_and_keeps_what_came(cloud, store):
     with pytest.raises(RefusedError, match=r"did not take a job of 2 circuits: your plan does not include this chip"):
         runner.run(circuits(*range(6)), SHOTS)
     assert states(store) == ["done", "refused"]
-    assert runner.budget.spent.circuits == 4
+    assert runner.budget.spent == 4
     runner.run(circuits(*range(6)), SHOTS)
     assert set(cloud.bill().values()) == {1}
 
@@ -72,7 +69,7 @@ def test_an_answer_that_never_came_is_looked_up_where_the_provider_can_be_asked(
     runner = executor(FakeDevice(cloud), store)
     runner.run(circuits(1, 2), SHOTS)
     assert states(store) == jobs
-    assert set(cloud.bill().values()) == {1} and runner.budget.spent.circuits == 2
+    assert set(cloud.bill().values()) == {1} and runner.budget.spent == 2
 
 
 def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
@@ -80,7 +77,7 @@ def test_a_job_that_another_process_is_sending_is_left_to_it(cloud, store):
     where = Where(device.identity(), SHOTS, "")
     with store.sole("qweft-1"):
         job = Job("qweft-1", device.name, where.device, "", SHOTS)
-        store.claim(job, circuits(1), where, None, lambda number: Charge(1, number, 0.0, None))
+        store.claim(job, circuits(1), where, None, lambda count: None)
         with pytest.raises(UnavailableError, match="nothing came"):
             executor(device, store).run(circuits(1), SHOTS)
         with pytest.raises(DeviceError, match="being sent by another process"):
@@ -139,14 +136,13 @@ def test_a_new_calibration_is_a_new_measurement_unless_any_will_do(cloud, store)
         assert len(cloud.jobs()) == jobs
 
 
-@pytest.mark.parametrize("caps", [Caps(circuits=9), Caps(money=9.0), Caps(seconds=4.5)])
-def test_a_cap_stops_before_the_job_that_would_break_it(cloud, store, caps):
-    runner = executor(FakeDevice(cloud), store, caps)
-    with pytest.raises(OutOfBudgetError, match=r"would bring this run to .* and the cap is"):
+def test_a_cap_stops_before_the_job_that_would_break_it(cloud, store):
+    runner = executor(FakeDevice(cloud), store, max_circuits=9)
+    with pytest.raises(OutOfBudgetError, match=r"would bring this run to 12, more than the cap of 9"):
         runner.run(circuits(*range(12)), SHOTS)
-    assert cloud.bill().total() == runner.budget.spent.circuits == 8
-    enough = Caps(money=4.0, circuits=4, seconds=2.2)  # what was sent is not lost
-    executor(FakeDevice(cloud), store, enough).run(circuits(*range(12)), SHOTS)
+    assert cloud.bill().total() == runner.budget.spent == 8
+    # what was sent is not lost: four circuits are left
+    executor(FakeDevice(cloud), store, max_circuits=4).run(circuits(*range(12)), SHOTS)
     assert set(cloud.bill().values()) == {1}
 
 
@@ -193,7 +189,7 @@ def test_a_simulator_that_is_slow_is_asked_for_what_is_missing_only(store):
     runner = executor(device, store)
     found = runner.run(circuits(0, 1, 2, 3, 4, 0), SHOTS)
     assert device.ran == [2, 2, 2, 1]  # the second was asked again
-    assert runner.budget.spent.circuits == 5
+    assert runner.budget.spent == 5
     np.testing.assert_array_equal(found.values, super(Slow, device).run(circuits(0, 1, 2, 3, 4, 0), SHOTS).values)
     again = runner.run(circuits(4, 0, 7), SHOTS)
     assert device.ran[4:] == [1] and again.shots == SHOTS
@@ -202,15 +198,18 @@ def test_a_simulator_that_is_slow_is_asked_for_what_is_missing_only(store):
 
 def test_a_device_that_may_have_billed_what_it_did_not_answer_is_not_asked_again(store):
     device = Slow()
+    device.may_bill = True
     runner = executor(device, store)
-    with pytest.raises(DeviceError, match=r"come later; nobody knows whether shots measured these 2 circuits"):
+    with pytest.raises(DeviceError, match=r"unknown whether shots measured and billed these 2 circuits"):
         runner.run(circuits(0, 1, 2, 3, 4), SHOTS)
-    assert device.ran == [2, 2] and runner.budget.spent.circuits == 4
-    free = Slow()
-    budget = Budget(free.name, Price(("shots",), job=0.0), Caps(circuits=6))
-    with pytest.raises(OutOfBudgetError, match="to 7 circuits"):  # every attempt counts
-        Executor(free, Store(store.folder / "free"), budget, retry()).run(circuits(0, 1, 2, 3, 4), SHOTS)
-    assert free.ran == [2, 2, 2]
+    assert device.ran == [2, 2] and runner.budget.spent == 4
+
+
+def test_every_attempt_of_a_device_that_costs_nothing_counts_as_circuits(store):
+    device = Slow()
+    with pytest.raises(OutOfBudgetError, match="to 7, more than the cap of 6"):
+        executor(device, store, max_circuits=6).run(circuits(0, 1, 2, 3, 4), SHOTS)
+    assert device.ran == [2, 2, 2]
 
 
 def test_what_is_open_comes_although_nothing_can_be_sent(cloud, store):
@@ -245,13 +244,3 @@ def test_a_calibration_during_a_run_is_seen(cloud, store):
     for calibration, numbers in (("monday", [0]), ("tuesday", [0, 1]), ("friday", [1, 2])):
         found = store.results(circuits(0, 1, 2).keys(), Where(device.identity(), SHOTS, calibration))
         assert set(found) == set(circuits(*numbers).keys())
-
-
-def test_without_shots_nothing_is_run_that_has_a_price_a_shot(store):
-    """A plugin of a chip then takes a number of its own, which counted as no shot."""
-    budget = Budget("noisy", Price(("noisy",), "USD", shot=0.01), Caps(money=0.5))
-    runner = Executor(make_device("noisy"), store, budget)
-    for ask in (runner.run, runner.estimate):
-        with pytest.raises(DeviceError, match="device noisy has a price or a time for each shot; give a number of"):
-            ask(circuits(1), None)
-    assert runner.run(circuits(1), 10).shots == 10 and budget.spent.money == pytest.approx(0.1)

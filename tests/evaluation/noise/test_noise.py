@@ -13,6 +13,7 @@ from qweft.devices.jobs import Executor
 from qweft.models.config import ModelConfig
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.run import train
+from tests.devices.jobs.fake_provider import register
 from tests.tiny_folder import save_rows, save_tiny_model
 
 HYBRID = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}
@@ -102,11 +103,11 @@ def own_ledger(cache, monkeypatch):
 
 def test_a_device_that_takes_jobs(adapter, tmp_path, capsys, monkeypatch):
     own_ledger(tmp_path / "cache", monkeypatch)
-    monkeypatch.setattr("qweft.devices.rehearsal.SECONDS_IN_QUEUE", 0.0)
-    options = ["--device", "rehearsal:shots", "--shots", "50", "--layers", "v_proj"]
+    device = register(monkeypatch, tmp_path / "cloud.sqlite", most=200)
+    options = ["--device", device, "--shots", "50", "--layers", "v_proj"]
     assert evaluate(adapter, *options, "--dry-run") == 0
     dry = " ".join(capsys.readouterr().out.split())
-    assert "jobs 2 " in dry and "50 of each circuit" in dry  # 2 layers
+    assert dry.endswith("shots 50 of each circuit jobs 2")  # 2 layers
     assert evaluate(adapter, *options, "--output", str(tmp_path / "a")) == 2
     assert "there is no terminal to ask at; pass --yes" in capsys.readouterr().err
     assert not (tmp_path / "cache" / "devices").exists()
@@ -165,14 +166,3 @@ def test_a_link_in_place_of_the_default_output_is_not_followed(adapter, tmp_path
     assert evaluate(adapter, "--device", "shots", "--shots", "10") == 2
     link.unlink()
     assert "is a link to" in " ".join(capsys.readouterr().err.split()) and not list(tmp_path.iterdir())
-
-
-def test_caps_stop_before_anything_is_sent(adapter, tmp_path, capsys, monkeypatch):
-    prices = tmp_path / "prices.yaml"
-    prices.write_text("devices: [{match: 'rehearsal:*', currency: EUR, circuit: 0.5, seconds_a_shot: 0.01}]")
-    own_ledger(tmp_path / "cache", monkeypatch)
-    common = ["--device", "rehearsal:shots", "--shots", "10", "--prices", str(prices), "--yes"]
-    for cap in (["--max-cost", "20"], ["--max-seconds", "3"]):
-        assert evaluate(adapter, *common, *cap) == 2
-        assert "nothing was sent" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "cache" / "devices").exists()

@@ -8,15 +8,12 @@ import torch
 
 from qweft.circuit import crz_ring_ansatz
 from qweft.core.errors import QweftError
-from qweft.devices.jobs import Budget, Caps, Price
+from qweft.devices import Limits
+from qweft.devices.jobs import CircuitBudget
 from qweft.devices.mitigation import make_mitigation
-from qweft.devices.providers.qiskit.ibm import IBMDevice
 from qweft.evaluation.noise.config import NoiseConfig
 from qweft.evaluation.noise.plan import Grid, Setting, Wanted, estimated, make_grid
 from qweft.evaluation.on_device import check_qubits
-
-IBM = types.SimpleNamespace(name="qiskit:ibm_x", limits=IBMDevice.limits)
-TIMED = Price(["qiskit:ibm_*"], "USD", second=1.6, seconds_a_job=2.0, seconds_a_shot=0.00035)
 
 
 def rows_of(*lengths):
@@ -65,37 +62,31 @@ def test_only_tokens_that_predict_targets_are_chosen_in_any_batch_and_order():
 
 
 @pytest.mark.parametrize("zne", [None, (1, 3, 5)])
-def test_a_cap_is_refused_exactly_where_the_estimate_exceeds_it(zne):
+def test_an_estimate_counts_circuits_and_jobs_of_all_settings(zne):
+    """By hand: two rows of 300 tokens, a batch each, in 8 layers with one circuit; 250 circuits fit in a job."""
     mitigation = make_mitigation("inverse" if zne else None, zne)
-
-    def whole(**caps):
-        settings = Setting(1000, 1.0), Setting(2000, 1.0)
-        grid = Grid({1.0: IBM}, settings, "x", False, Budget(IBM.name, TIMED, Caps(None, **caps)), mitigation)
-        rows = rows_of(*range(40, 104))
-        sample = Wanted(rows, "all", 8, 8 * mitigation.folds, 6 if zne else 0).draw(4000, 0)
-        return estimated(sample, grid, 8, 1)
-
-    free = whole()
-    for name in ("money", "seconds"):
-        total = getattr(free.charge, name)
-        assert whole(**{name: total}) == free
-        with pytest.raises(QweftError, match="nothing was sent"):
-            whole(**{name: 0.999 * total})
+    folds = mitigation.folds
+    device = types.SimpleNamespace(name="qiskit:ibm_x", limits=Limits(circuits=250))
+    settings = Setting(1000, 1.0), Setting(2000, 1.0)
+    grid = Grid({1.0: device}, settings, "x", False, CircuitBudget(device.name), mitigation)
+    calibrations = 2 * folds if zne else 0
+    sample = draw(rows_of(300, 300), a_token=8 * folds, once=calibrations, batch=1)
+    estimate = estimated(sample, grid, layers=8, forms=1)
+    assert estimate.circuits == 2 * (8 * folds * 600 + calibrations)
+    calibration_jobs = folds if zne else 0
+    assert estimate.jobs == 2 * (8 * folds * (2 + 2) + calibration_jobs)
+    assert estimate.shots == (1000, 2000)
 
 
-def test_without_shots_a_price_a_shot_is_refused_and_exact_probabilities_are_not_added(tmp_path):
-    prices = tmp_path / "prices.yaml"
-    prices.write_text("devices: [{match: noisy, currency: USD, shot: 0.01}]")
-    with pytest.raises(QweftError, match="--shots"):
-        make_grid(NoiseConfig(device="noisy", prices=str(prices)))
-    for prices_file, shots in ((str(prices), [100]), (None, [100, None])):
-        grid = make_grid(NoiseConfig(device="noisy", shots=[100], prices=prices_file))
-        assert [setting.shots for setting in grid.settings] == shots
+@pytest.mark.parametrize(("device", "shots"), [("noisy", [100, None]), ("pennylane:reference.qubit", [100])])
+def test_exact_probabilities_are_added_where_they_cost_nothing(device, shots):
+    pytest.importorskip("pennylane")
+    grid = make_grid(NoiseConfig(device=device, shots=[100]))
+    assert [setting.shots for setting in grid.settings] == shots
 
 
 def test_too_few_qubits_are_told_by_layer():
-    for device, shots in (("noisy", None), ("rehearsal:noisy", [9])):
-        grid = make_grid(NoiseConfig(device=device, shots=shots))
-        check_qubits(grid.devices[1.0], {"a": crz_ring_ansatz(10, 1)})
-        with pytest.raises(QweftError, match="circuit of b"):
-            check_qubits(grid.devices[1.0], {"b": crz_ring_ansatz(11, 1)})
+    grid = make_grid(NoiseConfig(device="noisy"))
+    check_qubits(grid.devices[1.0], {"a": crz_ring_ansatz(10, 1)})
+    with pytest.raises(QweftError, match="circuit of b"):
+        check_qubits(grid.devices[1.0], {"b": crz_ring_ansatz(11, 1)})

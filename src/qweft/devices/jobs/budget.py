@@ -1,12 +1,11 @@
-"""Cost of a run: estimate, caps, and the user's consent."""
+"""What a run would send: an estimate of circuits and jobs, a cap on circuits, and the user's consent."""
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qweft.core.text import many
-from qweft.devices.device import DeviceError, Named, OutOfBudgetError, RemoteDevice
-from qweft.devices.prices import Charge, Price
+from qweft.devices.device import DeviceError, Named, OutOfBudgetError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,38 +13,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What distinct circuits would take on a device; `cached` more have results (`None` if not known beforehand)."""
+    """What distinct circuits would take on a device.
+
+    Args:
+        device: The device.
+        circuits: Number of circuits, those with results included.
+        jobs: Number of jobs for the circuits without results.
+        shots: Shots of each circuit, one entry for each setting. `None` stands for exact probabilities.
+        cached: Number of circuits that have results. `None` if it is not known beforehand.
+    """
 
     device: Named
-    price: Price
-    charge: Charge
+    circuits: int
+    jobs: int
     shots: tuple[int | None, ...]
     cached: int | None = None
 
     @property
     def needs_consent(self) -> bool:
-        """Whether to ask the user: circuits would be sent as jobs, or cost or may cost money."""
-        return self.charge.circuits > 0 and (isinstance(self.device, RemoteDevice) or not self.price.free)
-
-    @property
-    def circuits(self) -> int:
-        """All circuits, those with results included."""
-        return self.charge.circuits + (self.cached or 0)
-
-    @property
-    def source(self) -> str:
-        """Where the price is from, and its date."""
-        return ", ".join(filter(None, [self.price.source, self.price.date]))
+        """Whether to ask the user: circuits would be sent to a provider that may ask money for them."""
+        return self.device.may_bill and self.circuits > (self.cached or 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return all numbers."""
-        return asdict(self.charge) | {
+        return {
             "device": self.device.name,
             "circuits": self.circuits,
             "cached": self.cached,
+            "jobs": self.jobs,
             "shots": self.shots,
-            "free": self.price.free,
-            "source": self.source,
         }
 
     def describe(self) -> "Table":
@@ -53,93 +49,67 @@ class Estimate:
         known = " at most; what has results already is not measured again"
         if self.cached is not None:
             known = f", of which {self.cached:,} have results"
-        money, seconds = self.charge.money, self.charge.seconds
-        price = (
-            "not known" if money is None else "nothing" if self.price.free else f"{money:,.2f} {self.charge.currency}"
-        )
         shots = [f"{shots:,} of each circuit" if shots else "none, exact probabilities" for shots in self.shots]
-        return grid(
+        return labelled_table(
             {
                 "device": self.device.name,
                 "circuits": f"{self.circuits:,}{known}",
                 "shots": "; ".join(shots),
-                "jobs": f"{self.charge.jobs:,}",
-                "time": "not known" if seconds is None else f"about {seconds:,.0f} s on the device, without queues",
-                "money": f"{price} ({self.source})" if self.source else price,
+                "jobs": f"{self.jobs:,}",
             }
         )
 
 
-def grid(rows: dict[str, object]) -> "Table":
-    """Return a table for a terminal with the rows that say something."""
+def labelled_table(rows: dict[str, object]) -> "Table":
+    """Return a table for a terminal with a row for each label whose value is not empty."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    for name, value in rows.items():
+    for label, value in rows.items():
         if value:
-            table.add_row(name, Text(str(value)))  # in a str, a provider's brackets would be markup
+            table.add_row(label, Text(str(value)))  # in a str, a provider's brackets would be markup
     return table
 
 
-def estimate(device: Named, price: Price, circuits: int, shots: int | None, cached: int = 0) -> Estimate:
-    """Estimate the cost of this many circuits, in the fewest jobs that the device allows."""
-    left = circuits - cached
-    jobs = -(-left // (device.limits.circuits_at(shots) or max(left, 1)))
-    return Estimate(device, price, price.charge(jobs, left, left * (shots or 0)), (shots,), cached)
+def estimate(device: Named, circuits: int, shots: int | None, cached: int = 0) -> Estimate:
+    """Estimate what this many circuits take, in the fewest jobs that the device allows."""
+    to_send = circuits - cached
+    circuits_a_job = device.limits.circuits_at(shots) or max(to_send, 1)
+    jobs = -(-to_send // circuits_a_job)  # rounded up
+    return Estimate(device, circuits, jobs, (shots,), cached)
 
 
-@dataclass(frozen=True)
-class Caps:
-    """Limits on what a run may send; `None` means no cap.
+class CircuitBudget:
+    """Counts the circuits that this process sends to a device, and stops before the job that would exceed a cap.
 
     Args:
-        circuits: Circuits, whatever their shots. Repeats and the circuits of a mitigation count too.
-        money: In the currency of the device's price.
-        seconds: Time on the device.
+        device: Name of the device, for messages.
+        max_circuits: Most circuits. Repeats and the circuits of a mitigation count too. `None` means no cap.
     """
 
-    circuits: int | None = None
-    money: float | None = None
-    seconds: float | None = None
+    def __init__(self, device: str, max_circuits: int | None = None) -> None:
+        self.device = device
+        self.max_circuits = max_circuits
+        self.spent = 0
 
+    def spend(self, circuits: int) -> None:
+        """Count the circuits of a job before it is sent; raise `OutOfBudgetError` if they exceed the cap."""
+        total = self.spent + circuits
+        if self.max_circuits is not None and total > self.max_circuits:
+            raise OutOfBudgetError(
+                f"device {self.device}: the next job of {many(circuits, 'circuit')} would bring this run to {total:,}, "
+                f"more than the cap of {self.max_circuits:,}; it was not sent, and results so far are kept"
+            )
+        self.spent = total
 
-class Budget:
-    """Caps, and what this process has spent on a device, whose price or speed must be known where it is capped."""
-
-    def __init__(self, device: str, price: Price, caps: Caps | None = None) -> None:
-        self.device, self.price, self.caps = device, price, caps or Caps()
-        self.spent, self.shots = price.charge(0, 0, 0), 0
-        for what in ("money", "seconds"):
-            if getattr(self.caps, what) is not None and getattr(self.spent, what) is None:
-                raise DeviceError(
-                    f"a cap on {what} cannot be kept: what device {device} takes is not known; add it to "
-                    "~/.config/qweft/prices.yaml, or cap the circuits"
-                )
-
-    def spend(self, circuits: int, shots: int, jobs: int = 1) -> Charge:
-        """Count a job before it is sent and return its cost; raise `OutOfBudgetError` if it exceeds the rest."""
-        all_shots = self.shots + circuits * shots
-        spent = self.price.charge(self.spent.jobs + jobs, self.spent.circuits + circuits, all_shots)
-        for what, cap in vars(self.caps).items():
-            total = getattr(spent, what)
-            if cap is not None and total > cap * (1 + 1e-9):  # sums of prices have rounding errors
-                unit = spent.currency if what == "money" else what
-                raise OutOfBudgetError(
-                    f"device {self.device}: the next job of {many(circuits, 'circuit')} with {many(shots, 'shot')} "
-                    f"would bring this run to {total:.6g} {unit}, and the cap is {cap:g}; it was not sent, what came "
-                    "is kept"
-                )
-        self.spent, self.shots = spent, all_shots
-        return self.price.charge(jobs, circuits, circuits * shots)
-
-    def refund(self, circuits: int, shots: int) -> None:
-        """Uncount a job that the provider certainly did not accept."""
-        self.spend(-circuits, shots, -1)
+    def refund(self, circuits: int) -> None:
+        """Uncount the circuits of a job that the provider certainly did not accept."""
+        self.spent -= circuits
 
 
 def confirm(estimate: Estimate, yes: bool) -> None:
-    """Print the estimate and ask for consent if circuits would be sent or may cost money; `yes` agrees beforehand."""
+    """Print the estimate and ask for consent if circuits would be sent; `yes` agrees beforehand."""
     if not estimate.needs_consent:
         return
     from qweft.core.output import Console
@@ -148,9 +118,8 @@ def confirm(estimate: Estimate, yes: bool) -> None:
     terminal.print(estimate.describe())
     if yes:
         return
+    device = estimate.device.name
     if not (sys.stdin and sys.stdin.isatty()):
-        raise DeviceError(
-            f"nothing was sent to device {estimate.device.name}: there is no terminal to ask at; pass --yes to agree"
-        )
+        raise DeviceError(f"device {device}: nothing was sent, as there is no terminal to ask at; pass --yes to agree")
     if terminal.input("Send this? [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
-        raise DeviceError(f"nothing was sent to device {estimate.device.name}: you did not agree")
+        raise DeviceError(f"device {device}: nothing was sent, as you did not agree")

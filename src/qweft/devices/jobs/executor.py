@@ -8,11 +8,10 @@ import numpy as np
 from qweft.core.text import many
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, NotTakenError, RemoteDevice, UnavailableError
-from qweft.devices.jobs.budget import Budget, Estimate, estimate
+from qweft.devices.jobs.budget import CircuitBudget, Estimate, estimate
 from qweft.devices.jobs.remote import RemoteRun, Retry
 from qweft.devices.jobs.store import Store, Where
 from qweft.devices.outcomes import Frequencies, from_counts, to_counts
-from qweft.devices.prices import PriceList
 
 MOST_NUMBERS = 2**24
 """Largest size of the frequencies of simulators that an executor keeps in memory: 128 MiB in float64."""
@@ -24,7 +23,7 @@ class Executor:
     Args:
         device: Device that answers directly, or one that takes jobs.
         store: Results and ledger; by default those in the cache folder.
-        budget: Limits on what is sent; by default no caps, with the device's price from the price list.
+        budget: Cap on the circuits that are sent; by default none.
         retry: Waiting times.
         jobs_at_once: Maximum number of open jobs at the provider.
         any_calibration: Whether to accept results from other calibrations of the chip.
@@ -35,7 +34,7 @@ class Executor:
         self,
         device: Device | RemoteDevice,
         store: Store | None = None,
-        budget: Budget | None = None,
+        budget: CircuitBudget | None = None,
         retry: Retry | None = None,
         jobs_at_once: int = 4,
         any_calibration: bool = False,
@@ -43,7 +42,7 @@ class Executor:
     ) -> None:
         self.device = device
         self.store = store or Store()
-        self.budget = budget or Budget(device.name, PriceList.load().of(device.name))
+        self.budget = budget or CircuitBudget(device.name)
         self.retry = retry or Retry()
         self.jobs_at_once = jobs_at_once
         self.any_calibration = any_calibration
@@ -74,20 +73,17 @@ class Executor:
         cached = 0
         if shots is not None and self.device.keeps_results:
             cached = len(self.store.results(once.keys(), self._where(shots)))
-        return estimate(self.device, self.budget.price, len(once), shots, cached)
+        return estimate(self.device, len(once), shots, cached)
 
     def _check(self, circuits: BoundCircuits, shots: int | None) -> None:
         """Raise for what needs no answer of the provider."""
         name, limits = self.device.name, self.device.limits
         if isinstance(self.device, RemoteDevice) and not shots:
-            raise DeviceError(f"device {name} needs a number of shots of at least 1, got {shots}")
+            raise DeviceError(f"device {name} takes shots; give a number of shots of at least 1, got {shots}")
         if limits.qubits is not None and circuits.qubits > limits.qubits:
             raise DeviceError(
-                f"device {name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}"
-            )
-        if shots is None and self.budget.price.counts_shots:  # a device may take a number of its own then
-            raise DeviceError(
-                f"device {name} has a price or a time for each shot; give a number of shots, so that it can be counted"
+                f"device {name} has {many(limits.qubits, 'qubit')}, and the circuit needs {circuits.qubits}; choose a "
+                "larger device or a smaller circuit"
             )
 
     def _where(self, shots: int) -> Where:
@@ -119,16 +115,17 @@ class Executor:
 
     def _measure_batch(self, device: Device, batch: BoundCircuits, shots: int | None) -> np.ndarray:
         """Measure one batch once, and count it in the budget; `UnavailableError` means that a retry costs nothing."""
-        self.budget.spend(len(batch), shots or 0)
+        self.budget.spend(len(batch))
         try:
             return device.run(batch, shots).values
         except NotTakenError:
-            self.budget.refund(len(batch), shots or 0)
+            self.budget.refund(len(batch))
             raise
         except UnavailableError as error:
-            if self.budget.price.free:
+            if not device.may_bill:
                 raise
+            size = many(len(batch), "circuit")
             raise DeviceError(
-                f"{error}; nobody knows whether {device.name} measured these {len(batch)} circuits and bills them, so "
-                "they are not sent again: the same command does that"
+                f"{error}; it is unknown whether {device.name} measured and billed these {size}, so they were not sent "
+                "again; run the same command to send them again"
             ) from error

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qweft.devices.device import DeviceError, JobState, RefusedError, RemoteDevice
-from qweft.devices.jobs.budget import grid
+from qweft.devices.jobs.budget import labelled_table
 from qweft.devices.jobs.remote import Retry, collect, fetched, settle
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
@@ -112,12 +112,12 @@ def table(jobs: Sequence[Job]) -> "Table | str":
     from rich.table import Table
     from rich.text import Text
 
-    made = Table("token", "device", "circuits", "state", "provider's id", "cost", box=SIMPLE_HEAD, show_edge=False)
+    made = Table("token", "device", "circuits", "state", "provider's id", box=SIMPLE_HEAD, show_edge=False)
     for column in made.columns:
         column.overflow = "fold"
     made.columns[0].no_wrap = True
     for job in jobs:
-        cells = [job.token, job.name, str(job.circuits), job.state, job.job or "", job.price]
+        cells = [job.token, job.name, str(job.circuits), job.state, job.job or ""]
         made.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
     return made
 
@@ -125,4 +125,4 @@ def table(jobs: Sequence[Job]) -> "Table | str":
 def table_of_one(job: Job) -> "Table":
     """Return a table of everything that the ledger holds about a job."""
     times = {name: f"{datetime.fromtimestamp(getattr(job, name)):%Y-%m-%d %H:%M}" for name in ("created", "changed")}
-    return grid(vars(job) | times | {"cost": job.price})
+    return labelled_table(vars(job) | times)

@@ -10,7 +10,7 @@ from qweft.core.text import many
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import DeviceError, JobState, NotTakenError, RefusedError, RemoteDevice, UnavailableError
 from qweft.devices.jobs import store as ledger
-from qweft.devices.jobs.budget import Budget
+from qweft.devices.jobs.budget import CircuitBudget
 from qweft.devices.jobs.store import Counts, Job, Store, Where
 from qweft.devices.outcomes import from_counts
 
@@ -59,7 +59,7 @@ class RemoteRun:
 
     device: RemoteDevice
     store: Store
-    budget: Budget
+    budget: CircuitBudget
     retry: Retry
     jobs_at_once: int
     tell: Callable[[str], None]
@@ -156,7 +156,7 @@ class RemoteRun:
                 circuits,
                 self.where,
                 self.device.limits.circuits_at(shots),
-                lambda count: self.budget.spend(count, shots),
+                self.budget.spend,
                 self.seen,
             )
             if job is None:
@@ -184,7 +184,7 @@ class RemoteRun:
 
     def _give_back(self, job: Job, state: str, reason: str) -> None:
         if self.store.close(job.token, state, reason) and job.token in self.spent:
-            self.budget.refund(job.circuits, job.shots)
+            self.budget.refund(job.circuits)
 
 
 def settle(device: RemoteDevice, store: Store, job: Job) -> bool:

@@ -15,7 +15,6 @@ from qweft.core.redaction import without_secrets
 from qweft.core.text import many
 from qweft.devices.bound import BoundCircuits, pack_circuits, unpack_circuits
 from qweft.devices.device import DeviceError
-from qweft.devices.prices import Charge
 
 SENDING = "sending"  # recorded; whether the provider accepted it is not known yet
 SENT = "sent"  # accepted by the provider, whose id for it is known
@@ -47,7 +46,7 @@ class Job:
     state: str = SENDING
     job: str | None = None  # the provider's id
     reason: str = ""
-    cost: float | None = None
+    cost: float | None = None  # estimates of earlier versions, which had price lists
     currency: str = ""
     created: float = field(default_factory=lambda: time.time())
     changed: float = field(default_factory=lambda: time.time())
@@ -56,13 +55,6 @@ class Job:
     def size(self) -> str:
         """Number of circuits, as text."""
         return many(self.circuits, "circuit")
-
-    @property
-    def price(self) -> str:
-        """Estimated cost, as text."""
-        if self.cost is None:
-            return "not known"
-        return f"{self.cost:,.2f} {self.currency}" if self.cost else "nothing"
 
 
 @dataclass
@@ -180,7 +172,7 @@ class Store:
         circuits: BoundCircuits,
         where: Where,
         most: int | None,
-        approve: Callable[[int], Charge],
+        approve: Callable[[int], None],
         seen: int | None = None,
     ) -> Job | None:
         """Record a job that is about to be sent, of circuits without a result and in no open job, on the disk.
@@ -193,8 +185,8 @@ class Store:
             free = [row for row, key in enumerate(keys) if key not in known][:most]
             if not free or (seen is not None and self.losses(keys, where, seen)):
                 return None
-            cost = approve(len(free))
-            job = replace(job, circuits=len(free), cost=cost.money, currency=cost.currency)
+            approve(len(free))
+            job = replace(job, circuits=len(free))
             values = asdict(job) | {"content": pack_circuits(circuits.pick(free))}
             names = ", ".join(values)
             db.execute(f"INSERT INTO jobs ({names}) VALUES ({', '.join('?' * len(values))})", [*values.values()])

@@ -28,6 +28,8 @@ from qweft.internals.providers import settings_in
 
 SIMULATORS = ("default.qubit", "default.mixed", "lightning.qubit", "lightning.gpu", "lightning.kokkos")
 """Devices that take many circuits in one call."""
+LOCAL = ("default.", "lightning.")
+"""How the names of PennyLane's own simulators begin; a plugin may stand for a chip that costs money."""
 
 
 def operations(circuits: BoundCircuits, angles: np.ndarray) -> list[Any]:
@@ -67,6 +69,10 @@ class PennyLanePlugin(Device):
         ("timed out|timeout|temporarily|connection|unavailable|too many requests|503|429", UnavailableError),
         ("", RefusedError),
     )
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.may_bill = not self.target.startswith(LOCAL)
 
     def identity(self) -> str:
         """Return the name, and a hash of the device's settings in PennyLane's file, which may select the chip."""

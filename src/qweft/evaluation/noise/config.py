@@ -27,9 +27,6 @@ class NoiseConfig:
             unless given.
         max_circuits: Most circuits at each number of shots and noise scale. To stay within it, fewer rows are
             evaluated.
-        max_cost: Largest total cost, in the currency of the device's price list.
-        max_seconds: Longest total time on the device in seconds, as estimated.
-        prices: YAML file of prices in addition to the built-in list.
         any_calibration: Reuse results from other calibrations of the chip, so that a run can continue on another day.
         timeout: Stop after this many seconds in which no job finishes, 3600 unless given. Jobs keep running, and the
             same command continues with them.
@@ -47,9 +44,6 @@ class NoiseConfig:
     layers: list[str] | None = None
     tokens: Literal["all", "targets"] = "all"
     max_circuits: Count | None = None
-    max_cost: Rate | None = None
-    max_seconds: Rate | None = None
-    prices: str | None = None
     any_calibration: bool = False
     timeout: Rate = 3600.0
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0

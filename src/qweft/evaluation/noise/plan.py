@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from qweft.core.errors import QweftError
-from qweft.core.files import check_can_be_written, named_path
+from qweft.core.files import check_can_be_written
 from qweft.core.schema import check_values
 from qweft.data.config import DataConfig
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
-from qweft.devices.jobs import Budget, Caps, Estimate, PriceList
+from qweft.devices.jobs import CircuitBudget, Estimate
 from qweft.devices.mitigation import Mitigation, make_mitigation
 from qweft.evaluation.checks import check_judging
 from qweft.evaluation.config import EvaluationConfig
@@ -45,7 +45,7 @@ class Grid:
     settings: tuple[Setting, ...]
     identity: str
     has_noise: bool
-    budget: Budget
+    budget: CircuitBudget
     mitigation: Mitigation
 
 
@@ -71,23 +71,19 @@ def make_grid(config: NoiseConfig) -> Grid:
     devices = {
         scale: make_device(config.device, DeviceSettings(config.seed, config.noise, scale)) for scale in {*scales, 1.0}
     }
-    price = PriceList.load(named_path(config.prices) if config.prices else None).of(config.device)
     shots: list[int | None] = [*sorted(set(config.shots))] if config.shots else [None]
     first = devices[scales[0]]
     for each in shots:
         first.check(each)
-    if price.counts_shots and not config.shots:
-        raise QweftError(f"device {config.device} has a price or a time for each shot; give --shots")
-    if config.shots and not price.counts_shots and isinstance(first, Device):
+    if config.shots and not first.may_bill:
         with suppress(DeviceError):
             first.check(None)
             shots.append(None)
-    has_noise = config.device.rpartition(":")[2] == "noisy"  # a rehearsal of it has noise too
+    has_noise = config.device == "noisy"
     settings = tuple(Setting(each, scale) for scale in scales for each in shots)
     most = config.max_circuits
-    caps = Caps(most and most * len(settings), config.max_cost, config.max_seconds)
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
-    budget = Budget(first.name, price, caps)
+    budget = CircuitBudget(first.name, most and most * len(settings))
     return Grid(devices, settings, devices[1.0].identity(), has_noise, budget, mitigation)
 
 
@@ -149,21 +145,13 @@ class Wanted:
 
 
 def estimated(sample: Sample, grid: Grid, layers: int, forms: int) -> Estimate:
-    """Return an upper estimate for a sample at all settings; raise if it exceeds a cap. `forms` counts circuits."""
-    each, jobs, executions = grid.mitigation.folds, 0, 0
+    """Return an upper estimate for a sample at all settings. `forms` counts circuits."""
+    each, jobs = grid.mitigation.folds, 0
     for setting in grid.settings:
         device = grid.devices[setting.noise_scale]
         most = device.limits.circuits_at(setting.shots) or sample.circuits
         jobs += layers * each * sum(-(-tokens // most) for tokens in sample.batches)
         jobs += forms * each * -(-2 // most) if grid.mitigation.undoes_readout else 0
-        executions += sample.circuits * (setting.shots or 0)
-    price = grid.budget.price
-    whole = price.charge(jobs, sample.circuits * len(grid.settings), executions)
-    for option, name in (("cost", "money"), ("seconds", "seconds")):
-        cap, total = getattr(grid.budget.caps, name), getattr(whole, name)
-        if cap is not None and total is not None and total > cap:
-            raise QweftError(
-                f"--max-{option} is {cap:g}, and up to {total:,.6g} are taken; nothing was sent; lower --max-circuits"
-            )
     shots = tuple(dict.fromkeys(setting.shots for setting in grid.settings))
-    return Estimate(grid.devices[grid.settings[0].noise_scale], price, whole, shots)
+    circuits = sample.circuits * len(grid.settings)
+    return Estimate(grid.devices[grid.settings[0].noise_scale], circuits, jobs, shots)

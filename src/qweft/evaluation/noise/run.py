@@ -203,9 +203,9 @@ def evaluate_on_device(
                 any_calibration=config.any_calibration,
                 tell=tell,
             )
-            began, before = time.perf_counter(), grid.budget.spent.circuits
+            began, before = time.perf_counter(), grid.budget.spent
             measured = measurement.score_with(Measurer(executor, setting.shots, grid.mitigation))
-            circuits, seconds = grid.budget.spent.circuits - before, time.perf_counter() - began
+            circuits, seconds = grid.budget.spent - before, time.perf_counter() - began
             point = Point.of(setting, measured, exact, circuits, seconds)
             points.append(point)
             results = replace(results, points=tuple(points))
