@@ -18,8 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qweft.comparison.judge.random_effects import errors_of
-from qweft.comparison.judge.statistics import LARGEST_P, ONCE, Look, Pairing, pair
+from qweft.comparison.judge.random_effects import crossed_standard_errors
+from qweft.comparison.judge.statistics import (
+    SIGNIFICANCE_LEVEL,
+    SINGLE_ANALYSIS,
+    InterimAnalysis,
+    PairedComparison,
+    SeedLosses,
+    compare_losses,
+)
 from qweft.comparison.judge.summarise import holm
 from qweft.core.files import write_json
 
@@ -80,7 +87,7 @@ def relative(losses: Array, others: Array) -> tuple[float, ...]:
 
 def interval(differences: Sequence[float], *losses: Array) -> tuple[float, float]:
     """The interval of the mean of paired differences, in percent."""
-    return errors_of(differences, *losses).interval(float(np.mean(differences)))
+    return crossed_standard_errors(differences, *losses).interval(float(np.mean(differences)))
 
 
 def measure(seeds: int, rows: int, shape: str, source: str, repeats: int) -> tuple[float, float]:
@@ -94,7 +101,7 @@ def measure(seeds: int, rows: int, shape: str, source: str, repeats: int) -> tup
 def directions(seeds: int, rows: int, source: str, percent: float, repeats: int) -> list[str]:
     """What the whole rule says of methods with a true difference, normal chance."""
     random = np.random.default_rng(7)
-    return [_paired(*comparison(seeds, rows, "normal", source, random, percent)).direction for _ in range(repeats)]
+    return [_compare(*comparison(seeds, rows, "normal", source, random, percent)).direction for _ in range(repeats)]
 
 
 def circuit_answers(
@@ -117,8 +124,10 @@ def circuit_answers(
     yes = no = 0
     for _ in range(repeats):
         hybrid, *others = _hybrid_and_controls(seeds, rows, source, controls, percent, random)
-        corrected = holm([_paired(hybrid, other).p_value or 0.0 for other in others])
-        said = [_paired(hybrid, other, Look(p)).direction for other, p in zip(others, corrected, strict=True)]
+        corrected = holm([_difference_p(_compare(hybrid, other)) for other in others])
+        said = [
+            _compare(hybrid, other, InterimAnalysis(p)).direction for other, p in zip(others, corrected, strict=True)
+        ]
         yes += all(direction == "lower" for direction in said)
         no += "higher" in said
     return yes / repeats, no / repeats
@@ -137,9 +146,9 @@ def circuit_equivalences(seeds: int, rows: int, source: str, controls: int, repe
     random, equivalent = np.random.default_rng(12), 0
     for _ in range(repeats):
         hybrid, *others = _hybrid_and_controls(seeds, rows, source, controls, -CIRCUIT_MARGIN, random)
-        pairings = [_paired(hybrid, other, margin=CIRCUIT_MARGIN) for other in others]
-        corrected = holm([1.0 if each.equivalence_p is None else each.equivalence_p for each in pairings])
-        equivalent += min(corrected) <= LARGEST_P
+        tests = [_compare(hybrid, other, margin=CIRCUIT_MARGIN).equivalence for other in others]
+        corrected = holm([test.p_value for test in tests if test is not None])
+        equivalent += min(corrected) <= SIGNIFICANCE_LEVEL
     return equivalent / repeats
 
 
@@ -160,12 +169,23 @@ def _chance(seeds: int, rows: int, source: str, random: np.random.Generator) -> 
     return np.asarray(sum(deviation * random.standard_normal(size) for deviation, size in spread) * LOSS / 100)
 
 
-def _paired(losses: Array, others: Array, look: Look = ONCE, margin: float | None = None) -> Pairing:
+def _difference_p(comparison: PairedComparison) -> float:
+    """p of a difference that can be tested."""
+    assert comparison.difference is not None, comparison.reason
+    return comparison.difference.p_value
+
+
+def _compare(
+    losses: Array, others: Array, analysis: InterimAnalysis = SINGLE_ANALYSIS, margin: float | None = None
+) -> PairedComparison:
     """What the whole rule says of two methods' summed row losses."""
-    methods = (losses, others)
-    totals = [dict(enumerate(method.sum(1).tolist())) for method in methods]
-    by_row = [{k: tuple((total, 1) for total in sums) for k, sums in enumerate(method.tolist())} for method in methods]
-    return pair(totals[0], totals[1], by_row[0], by_row[1], margin, look)
+    return compare_losses(seed_losses(losses), seed_losses(others), analysis, margin)
+
+
+def seed_losses(losses: Array) -> SeedLosses:
+    """One method's losses by seed from summed row losses, (seeds, rows)."""
+    rows = {seed: tuple((total, 1) for total in totals) for seed, totals in enumerate(losses.tolist())}
+    return SeedLosses(dict(enumerate(losses.sum(1).tolist())), rows)
 
 
 def coverage_rows(repeats: int) -> Iterator[dict[str, Any]]:
@@ -200,7 +220,9 @@ def visible_rows(repeats: int) -> Iterator[dict[str, Any]]:
     """The median smallest visible effect, and how often a true difference of that size is shown, in percent."""
     for seeds, source in product((*SEEDS, 12), ("seeds", "seeds and rows", "rows")):
         random = np.random.default_rng(3)
-        effects = [_paired(*comparison(seeds, 48, "normal", source, random)).visible for _ in range(repeats)]
+        effects = [
+            _compare(*comparison(seeds, 48, "normal", source, random)).minimum_detectable_effect for _ in range(repeats)
+        ]
         middle = float(np.median([effect for effect in effects if effect is not None]))
         shown = directions(seeds, 48, source, -middle, repeats).count("lower")
         row = {"number of seeds": seeds, "chance": source, "stated, median": f"{middle:.2g}%"}
@@ -224,8 +246,8 @@ def rare_rows(repeats: int) -> Iterator[dict[str, Any]]:
             others = np.full((seeds, 48), LOSS)
             bad = BAD * ((random.random((seeds, 1)) < share) - share)
             chance = USUAL * random.standard_normal((seeds, 1)) + OF_ROWS * random.standard_normal((1, 48))
-            shown += _paired(others * (1 + (bad + chance) / 100), others).direction != "not decided"
-            moved = _paired(others * (1 + (1 + bad + chance) / 100), others, margin=1.0)
+            shown += _compare(others * (1 + (bad + chance) / 100), others).direction != "not decided"
+            moved = _compare(others * (1 + (1 + bad + chance) / 100), others, margin=1.0)
             alike += moved.direction == "equivalent"
         row = {"bad runs": f"{share:.0%}", "number of seeds": seeds}
         yield {**row, "shown": round(100 * shown / repeats, 1), "equivalent": round(100 * alike / repeats, 1)}
@@ -248,7 +270,7 @@ def few_rows(repeats: int) -> Iterator[dict[str, Any]]:
             for _ in range(repeats):
                 others = np.full((3, rows), LOSS)
                 chance = 0.1 * random.standard_normal((3, 1)) + 5 * effects(random, rows)
-                shown += _paired(others * (1 + chance / 100), others).direction != "not decided"
+                shown += _compare(others * (1 + chance / 100), others).direction != "not decided"
             cells[name] = round(100 * shown / repeats, 1)
         yield {"test rows": rows, **cells}
 

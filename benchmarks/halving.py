@@ -21,9 +21,9 @@ from benchmarks.coverage import LOSS, LOSS_SPREAD, SOURCES
 from numpy.typing import NDArray
 
 from qweft.comparison.judge.halving import Rung, standings
-from qweft.comparison.judge.statistics import pair
+from qweft.comparison.judge.statistics import compare_losses
 from qweft.comparison.judge.summarise import questions, summarise
-from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.judge.summary import Summary, compare_methods, losses_by_seed
 from qweft.comparison.plan import rung_sizes
 from qweft.comparison.report.decision import recommend
 from qweft.comparison.results import Run
@@ -100,11 +100,10 @@ def compared(chance: Chance) -> tuple[list[Rung], dict[str, Summary]]:
 def is_falsely_best(chance: Chance, truth: Mapping[str, float]) -> bool:
     """Whether the lowest of all methods at three seeds on the test rows is falsely called better than another one."""
     runs = {name: {seed: chance.run(name, seed, "test", 8) for seed in range(3)} for name in ADAPTERS}
-    losses = {name: {seed: run.eval_loss for seed, run in each.items()} for name, each in runs.items()}
-    rows = {name: {seed: run.independent_losses for seed, run in each.items()} for name, each in runs.items()}
-    best = min(losses, key=lambda name: sum(loss or 0.0 for loss in losses[name].values()))
+    losses = {name: losses_by_seed([*by_seed.values()]) for name, by_seed in runs.items()}
+    best = min(losses, key=lambda name: sum(loss or 0.0 for loss in losses[name].totals.values()))
     return any(
-        pair(losses[best], losses[name], rows[best], rows[name]).direction == "lower"
+        compare_losses(losses[best], losses[name]).direction == "lower"
         for name in ADAPTERS
         if truth[name] <= truth[best] and name != best
     )
@@ -114,7 +113,7 @@ def false_claims(summary: Mapping[str, Summary], truth: Mapping[str, float]) -> 
     """The number of false claims on the questions of a comparison."""
     false = 0
     for one, other in questions(summary):
-        said, true = paired(summary[one], summary[other]).direction, truth[one] - truth[other]
+        said, true = compare_methods(summary[one], summary[other]).direction, truth[one] - truth[other]
         apart = 100 * ((100 + truth[one]) / (100 + truth[other]) - 1)
         false += (said == "lower" and true >= 0) or (said == "higher" and true <= 0)
         false += said == "equivalent" and abs(apart) >= MARGIN * (1 - 1e-9)

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from qweft.comparison.judge.random_effects import LEVEL, Errors, errors_of, quantile
+from qweft.comparison.judge.random_effects import LEVEL, StandardErrors, crossed_standard_errors, t_quantile
 from qweft.comparison.judge.summarise import holm, levels
 from qweft.core.files import write_json
 
@@ -95,10 +95,10 @@ def bootstrap(y: Array, multipliers: Array, picked: Array) -> tuple[float, float
     n, m = y.shape
     by_seed, by_row = y.mean(1) - y.mean(), y.mean(0) - y.mean()
     normal = 1.959964
-    seeds = quantile(LEVEL, n - 1) / normal * np.sqrt(n / (n - 1)) / n * (multipliers @ by_seed)
+    seeds = t_quantile(LEVEL, n - 1) / normal * np.sqrt(n / (n - 1)) / n * (multipliers @ by_seed)
     interaction = (y - y.mean(1, keepdims=True)).var(0, ddof=1).sum() / n
     own = np.sqrt(max(0.0, 1 - interaction / max((by_row**2).sum(), 1e-12)))
-    rows = own * quantile(LEVEL, m - 1) / normal * np.sqrt(m / (m - 1)) * (picked @ by_row) / m
+    rows = own * t_quantile(LEVEL, m - 1) / normal * np.sqrt(m / (m - 1)) * (picked @ by_row) / m
     low, high = np.quantile(seeds + rows, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(y.mean() + low), float(y.mean() + high)
 
@@ -156,13 +156,13 @@ def _cell(held: Any, widths: Array) -> list[float]:
     return [round(100 * float(np.mean(held)), 1), round(float(np.median(widths)), 2)]
 
 
-def _errors(y: Array) -> Errors:
+def _errors(y: Array) -> StandardErrors:
     rows = y.shape[1]
-    return errors_of(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows))
+    return crossed_standard_errors(list(y.mean(1)), y / rows, np.full(y.shape, 100 / rows))
 
 
 def _p(y: Array) -> float:
-    return _errors(y).p_value(float(y.mean()))
+    return _errors(y).difference_p(float(y.mean()))
 
 
 def _equivalence_p(y: Array, margin: float) -> float:

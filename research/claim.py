@@ -10,7 +10,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from qweft.comparison.judge.statistics import Pairing, pair
+from qweft.comparison.judge.statistics import PairedComparison, SeedLosses, compare_losses
+from qweft.comparison.judge.summary import losses_by_seed
 from qweft.comparison.results import BASE, Run
 from qweft.figures.figure import SMALL
 from qweft.figures.styles import COLOURS, DASHES, INK
@@ -75,23 +76,19 @@ def runs_of(name: str) -> Runs:
     return by_method
 
 
-def compare_training(method: BySeed, reference: BySeed) -> Pairing:
+def compare_training(method: BySeed, reference: BySeed) -> PairedComparison:
     """Compare the training losses of two methods over their common seeds."""
-    losses = {seed: run.train_loss for seed, run in method.items()}
-    reference_losses = {seed: run.train_loss for seed, run in reference.items()}
-    return pair(losses, reference_losses)
+    losses = SeedLosses({seed: run.train_loss for seed, run in method.items()})
+    reference_losses = SeedLosses({seed: run.train_loss for seed, run in reference.items()})
+    return compare_losses(losses, reference_losses)
 
 
-def compare_test(method: BySeed, reference: BySeed) -> Pairing:
+def compare_test(method: BySeed, reference: BySeed) -> PairedComparison:
     """Compare the test losses of two methods over their common seeds and rows."""
-    losses = {seed: run.eval_loss for seed, run in method.items()}
-    reference_losses = {seed: run.eval_loss for seed, run in reference.items()}
-    row_losses = {seed: run.independent_losses for seed, run in method.items()}
-    reference_row_losses = {seed: run.independent_losses for seed, run in reference.items()}
-    return pair(losses, reference_losses, row_losses, reference_row_losses)
+    return compare_losses(losses_by_seed([*method.values()]), losses_by_seed([*reference.values()]))
 
 
-def format_difference(pairing: Pairing) -> str:
+def format_difference(pairing: PairedComparison) -> str:
     """Return a difference in percent, with its interval where there are enough seeds for one."""
     if pairing.interval is None:
         return f"{pairing.mean:+.1f}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.comparison.judge.summarise import holm, summarise
-from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import Run
 from qweft.core.errors import QweftError
@@ -48,16 +48,16 @@ class Best:
         percent: Loss of `method` against `other`, with its 95% interval.
         p: Uncorrected; `None` likewise.
         corrected: By Holm, for all pairs of both tables, each counted once.
-        visible: Smallest visible effect of the pair alone, in percent; `None` likewise.
+        minimum_detectable_effect: Of the pair alone, in percent; `None` likewise.
     """
 
     budget: int
     method: str
-    other: str | None
-    percent: tuple[float, float, float] | None
-    p: float | None
-    corrected: float | None
-    visible: float | None
+    other: str | None = None
+    percent: tuple[float, float, float] | None = None
+    p: float | None = None
+    corrected: float | None = None
+    minimum_detectable_effect: float | None = None
 
 
 def sizes_of(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
@@ -102,13 +102,22 @@ def _within(
         if leader is None:
             continue
         other = lowest([name for name in fitting if is_ours(name) != is_ours(leader)])
-        pairing = None if other is None else paired(outcomes[leader], outcomes[other])
-        percent = None
-        if pairing is not None and pairing.mean is not None and pairing.interval is not None:
-            percent = (pairing.mean, *pairing.interval)
-        p, visible = (None, None) if pairing is None else (pairing.p_value, pairing.visible)
-        found.append(Best(budget, leader, other, percent, p, None, visible))
+        if other is None:
+            found.append(Best(budget, leader))
+        else:
+            found.append(_compare(budget, outcomes[leader], outcomes[other]))
     return found
+
+
+def _compare(budget: int, method: Summary, other: Summary) -> Best:
+    """Returns two methods within a budget, with their difference if it can be tested."""
+    pairing = compare_methods(method, other)
+    test = pairing.difference
+    if test is None or pairing.mean is None:
+        return Best(budget, method.method, other.method)
+    percent = (pairing.mean, *test.interval)
+    effect = test.minimum_detectable_effect
+    return Best(budget, method.method, other.method, percent, test.p_value, minimum_detectable_effect=effect)
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -123,11 +132,10 @@ def table(results: Mapping[str, Any]) -> str:
         ]
         for each in found:
             told = "| | | |"
-            if each.other and each.percent and each.corrected is not None and each.visible is not None:
+            effect = each.minimum_detectable_effect
+            if each.other and each.percent and each.corrected is not None and effect is not None:
                 mean, low, high = each.percent
-                told = (
-                    f"| {mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} | {effect_said(each.visible)} |"
-                )
+                told = f"| {mean:+.2f}% [{low:+.2f}, {high:+.2f}] | {each.corrected:.2g} | {effect_said(effect)} |"
             other = "" if each.other is None else f"`{each.other}` {outcomes[each.other].eval_loss:.3f}"
             lines.append(f"| {each.budget:,} | `{each.method}` {outcomes[each.method].eval_loss:.3f} | {other} {told}")
         lines.append("")
@@ -146,10 +154,10 @@ def planned(results: Mapping[str, Any]) -> list[Best]:
     outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
     found = []
     for budget, (ours, other) in PAIRS.items():
-        pair = paired(outcomes[ours], outcomes[other]) if {ours, other} <= outcomes.keys() else None
-        if pair is None or pair.mean is None or pair.interval is None or pair.p_value is None:
+        if {ours, other} <= outcomes.keys():
+            found.append(_compare(budget, outcomes[ours], outcomes[other]))
+        if not found or found[-1].budget != budget or found[-1].p is None:
             raise QweftError(f"{ours} and {other} cannot be judged: three seeds of both are needed")
-        found.append(Best(budget, ours, other, (pair.mean, *pair.interval), pair.p_value, None, pair.visible))
     corrected = holm([each.p for each in found if each.p is not None])
     return [replace(each, corrected=p) for each, p in zip(found, corrected, strict=True)]
 
@@ -165,9 +173,10 @@ def pairs_table(results: Mapping[str, Any]) -> str:
     for each in planned(results):
         sides = [outcomes[name] for name in PAIRS[each.budget]]
         told = [f"`{side.method}` | {side.trainable_parameters:,} | {side.eval_loss:.3f}" for side in sides]
-        if each.percent is not None and each.corrected is not None and each.visible is not None:
+        effect = each.minimum_detectable_effect
+        if each.percent is not None and each.corrected is not None and effect is not None:
             mean, low, high = each.percent
-            told += [f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{each.corrected:.2g}", effect_said(each.visible)]
+            told += [f"{mean:+.2f}% [{low:+.2f}, {high:+.2f}]", f"{each.corrected:.2g}", effect_said(effect)]
         lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from qweft.comparison.judge.summarise import summarise
-from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import Run
 from qweft.core.errors import QweftError
@@ -65,11 +65,13 @@ def _loss(outcome: Summary) -> str:
 
 
 def _beside(outcome: Summary, reference: Summary) -> str:
-    pair = None if outcome is reference else paired(outcome, reference)
+    pair = None if outcome is reference else compare_methods(outcome, reference)
     if pair is None or pair.mean is None:
         return ""
-    visible = f" ({effect_said(pair.visible).removesuffix('%')})" if pair.visible is not None else ""
-    return f"{pair.mean:+.1f}%{VERDICTS.get(pair.direction, visible)}"
+    effect = ""
+    if pair.minimum_detectable_effect is not None:
+        effect = f" ({effect_said(pair.minimum_detectable_effect).removesuffix('%')})"
+    return f"{pair.mean:+.1f}%{VERDICTS.get(pair.direction, effect)}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

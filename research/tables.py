@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.judge.statistics import ONCE, Look, Pairing
+from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis, PairedComparison
 from qweft.comparison.judge.summarise import summarise
-from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import BASE, Run
 from research import claim, evidence, exports, front, lora_fit, methods
@@ -25,27 +25,31 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("results.md", "which-adapter.md", "method.md", "serving.md")
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 WORDS = {"lower": "better", "higher": "worse", "equivalent": "equivalent"}
-TWO_LOOKS = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+TWO_LOOKS = [
+    InterimAnalysis(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)
+]
 """The looks that decide.yaml, gate.yaml and gate-2.yaml planned."""
 
 Outcomes = dict[str, Summary]
 
 
-def outcomes(name: str, reference: str, margin: float | None, looks: Sequence[Look] = (ONCE,)) -> Outcomes:
+def outcomes(
+    name: str, reference: str, margin: float | None, looks: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,)
+) -> Outcomes:
     """Return the summary of a kept comparison by method."""
     return summarise([Run.from_json(run) for run in evidence.read(name)["runs"]], reference, margin, looks)
 
 
 def difference(method: Summary, other: Summary) -> str:
     """Return the difference in percent with its interval and its verdict."""
-    pairing = paired(method, other)
+    pairing = compare_methods(method, other)
     if pairing.interval is None:
         return ""
-    verdict = WORDS.get(pairing.direction) or f"not decided ({effect_said(pairing.visible or 0.0)})"
+    verdict = WORDS.get(pairing.direction) or f"not decided ({effect_said(pairing.minimum_detectable_effect or 0.0)})"
     return f"{format_interval(pairing)} {verdict}"
 
 
-def format_interval(pairing: Pairing) -> str:
+def format_interval(pairing: PairedComparison) -> str:
     """Return a difference in percent with its interval."""
     if pairing.interval is None:
         return f"{pairing.mean:+.2f}"
@@ -112,15 +116,16 @@ def recorded_circuit() -> str:
     for name, other_name in RECORDED_PAIRS:
         method = methods_by_name[name]
         other = methods_by_name[other_name]
-        pairing = paired(method, other)
+        pairing = compare_methods(method, other)
+        assert pairing.difference is not None  # each has twelve seeds
         rows.append(
             [
                 CONTROL_WORDS[name],
                 CONTROL_WORDS[other_name],
                 difference(method, other),
-                str(len(pairing.seeds)),
-                f"{pairing.p_value:.2g}",
-                f"{pairing.corrected:.2g}",
+                str(len(pairing.paired.seeds)),
+                f"{pairing.difference.p_value:.2g}",
+                f"{pairing.difference.corrected_p:.2g}",
             ]
         )
     head = ["method", "against", "held-out loss, difference in %", "seeds", "p", "p, corrected"]
@@ -221,7 +226,7 @@ def steps() -> str:
 def _beside(method: Summary, other: Summary) -> str:
     if method is other:
         return ""
-    found = paired(method, other)
+    found = compare_methods(method, other)
     return f" ({found.mean:+.1f}%: {WORDS.get(found.direction, 'not decided')})"
 
 

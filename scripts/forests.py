@@ -8,9 +8,9 @@ from matplotlib.figure import Figure, FigureBase
 from research import evidence
 from scripts.picture import Numbers
 
-from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
-from qweft.comparison.judge.summary import paired
+from qweft.comparison.judge.summary import compare_methods
 from qweft.comparison.report.wording import ANSWERS
 from qweft.comparison.results import Run
 from qweft.figures.figure import SMALL
@@ -40,7 +40,10 @@ BAND = 0.5
 
 
 def summary(
-    name: str, reference: str = "lora", margin: float | None = None, looks: Sequence[Look] = (ONCE,)
+    name: str,
+    reference: str = "lora",
+    margin: float | None = None,
+    looks: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,),
 ) -> dict[str, Any]:
     """Returns the outcome of each method of a comparison."""
     runs = [Run.from_json(entry) for entry in evidence.read(name)["runs"]]
@@ -48,16 +51,18 @@ def summary(
 
 
 def _difference(method: Any, other: Any) -> list[Any]:
-    found = paired(method, other)
+    found = compare_methods(method, other)
     assert found.mean is not None and found.interval is not None
     return [SHOWN if found.direction in ("lower", "higher") else OPEN, found.mean, *found.interval]
 
 
 def read_results() -> Numbers:
     """`qtha` against its controls and LoRA of its size in each experiment, in percent of the held-out loss."""
-    looks = [Look(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)]
+    looks = [
+        InterimAnalysis(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)
+    ]
     outcomes = {
-        place: summary(name, reference, margin, looks if name == "decide" else (ONCE,))
+        place: summary(name, reference, margin, looks if name == "decide" else (SINGLE_ANALYSIS,))
         for place, (name, reference, margin) in EXPERIMENTS.items()
     }
     found: Numbers = {}

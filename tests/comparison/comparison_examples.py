@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qweft.comparison import runner
 from qweft.comparison.config import ComparisonConfig, MethodConfig
-from qweft.comparison.judge.statistics import Pairing
+from qweft.comparison.judge.statistics import DifferenceTest, EquivalenceTest, PairedComparison, PairedLosses
 from qweft.comparison.judge.verdicts import Verdict, findings
 from qweft.comparison.report.wording import text_of
 from qweft.comparison.results import Run
@@ -70,9 +70,16 @@ def verdicts(summary):
 def verdict(method, other, direction="not decided", difference=None, interval=None, topic="reference", room=None):
     """A verdict with chosen numbers; `room` is what its interval leaves, in percent."""
     if room is not None and direction in ("lower", "higher"):
-        interval = (-room, -room - 1) if direction == "lower" else (room, room + 1)
-    margins = (room, 0.0) if direction == "equivalent" else (None, None)
-    pairing = Pairing((), (), difference, interval, None, 0, None, None, None, direction, "", *margins)
+        interval = (-room - 1, -room) if direction == "lower" else (room, room + 1)
+    test = equivalence = None
+    if interval is not None:
+        test = DifferenceTest(interval, 0.01, 0.01, None, 0, "p is above 0.05" if direction == "not decided" else "")
+    if direction == "equivalent":
+        equivalence = EquivalenceTest(room or 0.0, 0.01, 0.01, 0.05, farthest=0.0)
+    if difference is None:
+        difference = {"lower": -1.0, "higher": 1.0}.get(direction, 0.0)
+    paired = PairedLosses((0,), (1 + difference / 100,), (1.0,))
+    pairing = PairedComparison(paired, difference=test, equivalence=equivalence)
     return Verdict(topic, method, other, direction, pairing)
 
 

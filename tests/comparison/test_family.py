@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from benchmarks import judges
 
-from qweft.comparison.judge.statistics import Look
+from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import holm, levels, questions, summarise, undecided
-from qweft.comparison.judge.summary import paired
+from qweft.comparison.judge.summary import compare_methods
 from qweft.comparison.judge.verdicts import findings
 from qweft.comparison.report.decision import conclusion
 from tests.comparison.comparison_examples import runs
@@ -31,21 +31,23 @@ def test_the_family_is_every_pair_that_the_findings_ask_once():
 def test_the_best_method_is_corrected_for_all_pairs_unless_it_is_asked():
     losses = {"lora": [1.0, 1.01, 0.99], "dora": [0.9, 0.91, 0.9], "lora_r1": [1.0, 1.02, 1.03]}
     made = summarise(runs(**losses))
-    asked, chosen = paired(made["dora"], made["lora"]), paired(made["dora"], made["lora_r1"])
-    assert asked.corrected <= 2 * asked.p_value * 1.001  # two questions: against the reference
+    asked, chosen = compare_methods(made["dora"], made["lora"]), compare_methods(made["dora"], made["lora_r1"])
+    assert asked.difference.corrected_p <= 2 * asked.difference.p_value * 1.001  # two questions: against the reference
     pairs = [("lora", "dora"), ("lora", "lora_r1"), ("dora", "lora_r1")]
-    every = holm([paired(made[a], made[b], Look()).p_value for a, b in pairs])
-    assert chosen.corrected == pytest.approx(every[2], rel=0.05)  # percent of the one or the other method's loss
+    every = holm([compare_methods(made[a], made[b], InterimAnalysis()).difference.p_value for a, b in pairs])
+    assert chosen.difference.corrected_p == pytest.approx(
+        every[2], rel=0.05
+    )  # percent of the one or the other method's loss
 
 
 def test_equivalences_are_corrected_by_holm_for_the_questions_of_the_config():
     steady = [1.0, 1.001, 0.999]
     losses = {"lora": steady, "dora": [1.002, 1.001, 1.003], "lora_r1": [1.003, 1.0, 1.004], "ia3": [1.1, 1.1, 1.2]}
     made = summarise(runs(**losses), "lora", 1.5)
-    found = [paired(made[name], made["lora"]) for name in ("dora", "lora_r1", "ia3")]
-    corrected = [pairing.corrected_equivalence_p for pairing in found]
-    assert corrected == pytest.approx(holm([pairing.equivalence_p for pairing in found]), rel=1e-9)
-    assert corrected[0] == pytest.approx(3 * found[0].equivalence_p)
+    found = [compare_methods(made[name], made["lora"]) for name in ("dora", "lora_r1", "ia3")]
+    corrected = [pairing.equivalence.corrected_p for pairing in found]
+    assert corrected == pytest.approx(holm([pairing.equivalence.p_value for pairing in found]), rel=1e-9)
+    assert corrected[0] == pytest.approx(3 * found[0].equivalence.p_value)
     assert [pairing.direction for pairing in found] == ["equivalent", "equivalent", "not decided"]
 
 
@@ -56,18 +58,18 @@ def test_the_levels_of_the_looks_add_up():
 
 def looks(*counts):
     pairs = zip(counts, levels(counts), strict=True)
-    return [Look(None, level, tuple(range(n)), k, len(counts)) for k, (n, level) in enumerate(pairs, 1)]
+    return [InterimAnalysis(None, level, tuple(range(n)), k, len(counts)) for k, (n, level) in enumerate(pairs, 1)]
 
 
 def test_a_question_is_decided_at_its_first_look_and_stays():
     qtha = [0.900, 0.901, 0.902, 1.3, 1.2, 1.1]
     made = summarise(runs(lora=[1.0] * 6, qtha=qtha), looks=looks(3, 6))
-    found = paired(made["qtha"], made["lora"])
-    assert (found.direction, len(found.differences), found.look.number) == ("lower", 3, 1)
+    found = compare_methods(made["qtha"], made["lora"])
+    assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 3, 1)
     assert undecided(made) == set() and "An earlier look" in conclusion(made)
     late = summarise(runs(lora=[1.0] * 6, qtha=[0.9, 0.99, 0.95, 0.93, 0.94, 0.935]), looks=looks(3, 6))
-    found = paired(late["qtha"], late["lora"])
-    assert (found.direction, len(found.differences), found.look.number) == ("lower", 6, 2)
+    found = compare_methods(late["qtha"], late["lora"])
+    assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 6, 2)
     assert undecided(summarise(runs(lora=[1.0] * 3, qtha=[0.9, 1.1, 0.95]), looks=looks(3, 6)[:1])) == {"lora", "qtha"}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from benchmarks.shortfall import covered
 
-from qweft.comparison.judge.random_effects import tail
+from qweft.comparison.judge.random_effects import two_sided_p
 from qweft.comparison.judge.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
 from qweft.comparison.judge.searched import Search, doubt
 from tests.comparison.comparison_examples import verdict
@@ -94,7 +94,7 @@ def test_the_shortfall_by_hand():
     table = np.array(rows)
     left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     t = 4.302652729911275
-    assert 1 - tail(t, 2) == pytest.approx(0.95)
+    assert 1 - two_sided_p(t, 2) == pytest.approx(0.95)
     variance = (left**2).sum() / 2 / 2
     at_vertex = t**2 * variance / 2 / (2 * 0.06)  # curvature 0.06; the weights of the slope squared add up to a half
     found = shortfall(curve, 0.02)

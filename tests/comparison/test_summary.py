@@ -18,12 +18,12 @@ def test_by_hand():
     assert (lora.eval_loss, lora.eval_loss_deviation) == (pytest.approx(2), pytest.approx(1))
     assert lora.perplexity == pytest.approx(math.exp(2)) and lora.late_train_loss == pytest.approx(1.1)
     assert qtha.seeds == (0, 1, 2) and qtha.eval_losses == (1.1, 2.1, 2.8) and qtha.eval_loss == pytest.approx(2)
-    assert qtha.difference.differences == pytest.approx((5, 5, -10))
+    assert qtha.difference.paired.differences == pytest.approx((5, 5, -10))
     assert qtha.difference.mean == pytest.approx(0, abs=1e-12)
     assert lora.parameter_difference == 0 and qtha.parameter_difference == pytest.approx(-82)
     assert (qtha.kind, qtha.learning_rate, qtha.steps) == ("hybrid", 0.001, 4)
     # the base model's run is paired with every seed
-    assert base.difference.differences == pytest.approx((100, 50, 0))
+    assert base.difference.paired.differences == pytest.approx((100, 50, 0))
     assert base.late_train_loss is None and base.eval_loss_deviation is None
 
 
@@ -32,13 +32,13 @@ def test_costs_are_medians_and_differences_use_only_seeds_that_both_have():
     made += [run("mpo", s, 3.0, step_seconds_median=t, peak_memory_bytes=150) for s, t in ((2, 0.3), (3, 0.1))]
     mpo = summarise(made)["mpo"]
     assert (mpo.step_seconds, mpo.peak_memory_bytes) == (pytest.approx(0.2), 150)
-    assert mpo.difference.differences == (0,)
+    assert mpo.difference.paired.differences == (0,)
 
 
 def test_a_mean_or_difference_over_the_seeds_that_did_not_diverge_is_no_result():
     for lora, lost in (([1.0, 1.1, 1.2], None), ([1.0, None, 1.2], 0.5), ([1.0, 1.1, 1.2], math.nan)):
         qtha = summarise(runs(base=[2.0], lora=lora, qtha=[0.5, 0.5, lost]))["qtha"]
-        assert len(qtha.difference.differences) == 2 and qtha.difference.diverged == 1
+        assert len(qtha.difference.paired.differences) == 2 and qtha.difference.paired.diverged == 1
         assert COLUMNS["diff. to ref."](qtha) == "–"
         if lost != 0.5:
             assert qtha.diverged == 1 and qtha.eval_loss is qtha.perplexity is qtha.eval_loss_deviation is None

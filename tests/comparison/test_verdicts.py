@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from qweft.comparison.judge.searched import doubts_said
-from qweft.comparison.judge.statistics import Look
+from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
-from qweft.comparison.judge.summary import paired
+from qweft.comparison.judge.summary import compare_methods
 from qweft.comparison.judge.verdicts import best_of, claimed, findings
 from qweft.comparison.report.decision import conclusion, recommend
 from qweft.comparison.report.wording import text_of
@@ -44,8 +44,10 @@ def told(made, reference="lora", margin=None, rungs=()):
 
 def test_a_row_has_the_numbers_of_the_paired_test():
     verdict = one(found(lora=[1.0] * 3, qtha=WORSE), "reference", "qtha")
-    assert verdict.direction == "higher" and verdict.pairing.corrected == verdict.pairing.p_value
-    assert verdict.pairing.p_value == pytest.approx(stats.ttest_1samp(100 * (np.array(WORSE) - 1), 0).pvalue)
+    assert (
+        verdict.direction == "higher" and verdict.pairing.difference.corrected_p == verdict.pairing.difference.p_value
+    )
+    assert verdict.pairing.difference.p_value == pytest.approx(stats.ttest_1samp(100 * (np.array(WORSE) - 1), 0).pvalue)
     assert verdict.pairing.mean == pytest.approx(100 * (np.mean(WORSE) - 1))
     assert verdict.pairing.interval == pytest.approx((1.3, 2.8), abs=0.05)
     assert verdict.pairing.room == pytest.approx(verdict.pairing.interval[0])
@@ -118,12 +120,12 @@ def test_the_first_sentences_answer_for_the_circuit_as_its_verdict_does():
     """Equivalent to one of two controls at the level, but not after the correction, is not decided."""
     losses = {"lora": STEADY, "qtha": moved(1.0), "mpo": moved(1.001, 0.002), "mlp_linear": moved(1.05)}
     wide = summarise(runs(**losses), "lora", 50.0)
-    alone = paired(wide["qtha"], wide["mpo"], Look()).widest
+    alone = compare_methods(wide["qtha"], wide["mpo"], InterimAnalysis()).equivalence.farthest
     summary = summarise(runs(**losses), "lora", 1.01 * alone)
     answer, *controls = [each for each in findings(summary) if each.topic == "circuit"]
     assert {each.other: each.direction for each in controls} == {"mpo": "not decided", "mlp_linear": "lower"}
     (pairing,) = [each.pairing for each in controls if each.other == "mpo"]
-    assert pairing.equivalence_p < 0.05 < pairing.corrected_equivalence_p
+    assert pairing.equivalence.p_value < 0.05 < pairing.equivalence.corrected_p
     assert answer.direction == "not decided" and text_of(answer) in conclusion(summary)
     assert "not needed" not in conclusion(summary)
     every = findings(summarise(runs(**losses), "lora", 4 * alone))[0]
@@ -189,9 +191,9 @@ def test_without_the_leader_every_pair_that_may_be_claimed_shares_the_level():
     others = {name: moved(1 + place / 5000, 0.0001) for place, name in enumerate(("dora", "lora_r1", "mpo", "a", "b"))}
     for lora, count in (([1.0, None, 1.0], 15), (STEADY, 5)):
         judged = summarise(runs(base=[2.0], lora=lora, **others), "lora", 1.0, is_strict=True)
-        pairing = paired(judged["lora_r1"] if count == 15 else judged["lora"], judged["dora"])
-        assert pairing.corrected == pytest.approx(min(1.0, count * pairing.p_value))
-        assert pairing.corrected_equivalence_p == pytest.approx(min(1.0, count * pairing.equivalence_p))
+        pairing = compare_methods(judged["lora_r1"] if count == 15 else judged["lora"], judged["dora"])
+        for test in (pairing.difference, pairing.equivalence):
+            assert test.corrected_p == pytest.approx(min(1.0, count * test.p_value))
 
 
 def test_better_rates_that_could_change_an_answer_are_named_once():

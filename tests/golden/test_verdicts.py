@@ -30,8 +30,13 @@ def verdicts(record):
     content = Content.read(record)
     rows = []
     for each in content.verdicts:
-        p = each.pairing
-        numbers = (p.mean, p.interval, p.visible, p.p_value, p.corrected, p.room)
+        pairing, test = each.pairing, each.pairing.difference
+        tested = (
+            (None, None, None, None)
+            if test is None
+            else (test.interval, test.minimum_detectable_effect, test.p_value, test.corrected_p)
+        )
+        numbers = (pairing.mean, *tested, pairing.room)
         rows.append([each.topic, each.method, each.other, each.direction, bool(each.doubt), *rounded(numbers)])
     margin = next(iter(content.summary.values())).equivalent_within
     # a recommendation fixes its reference by the validation rows; here it is the record's

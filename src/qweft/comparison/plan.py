@@ -9,7 +9,7 @@ from typing import Any
 from qweft.comparison.checks import check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.judge.rates import Losses, following, next_rate
-from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.judge.summarise import levels
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.timing import Budget, budget_of
@@ -86,13 +86,13 @@ class Plan:
         return replace(self, methods=own, untried=left_out, reference=reference, **changes)
 
     @property
-    def judging(self) -> list[Look]:
+    def judging(self) -> list[InterimAnalysis]:
         """How each look judges."""
         if len(self.looks) == 1:
-            return [ONCE]
+            return [SINGLE_ANALYSIS]
         shares = levels([len(seeds) for seeds in self.looks])
         pairs = enumerate(zip(self.looks, shares, strict=True), 1)
-        return [Look(None, level, seeds, number, len(shares)) for number, (seeds, level) in pairs]
+        return [InterimAnalysis(None, level, seeds, number, len(shares)) for number, (seeds, level) in pairs]
 
     @property
     def title(self) -> str:

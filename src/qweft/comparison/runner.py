@@ -13,7 +13,7 @@ from rich.text import Text
 
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.judge.halving import Rung
-from qweft.comparison.judge.statistics import Look
+from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import summarise, undecided
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.methods import Method
@@ -103,10 +103,10 @@ def choose(it: Prepared) -> Prepared:
     return it
 
 
-def run(it: Prepared) -> tuple[list[Run], list[Look]]:
+def run(it: Prepared) -> tuple[list[Run], list[InterimAnalysis]]:
     """Make the runs of each look, until every question is decided; return them with the looks that were made."""
     runs: list[Run] = []
-    looks: list[Look] = []
+    looks: list[InterimAnalysis] = []
     asked: Sequence[Method] = it.plan.methods
     for seeds, look in zip(it.plan.looks, it.plan.judging, strict=True):
         runs = _make_runs(it, asked, seeds, runs, looks or [look])
@@ -123,7 +123,11 @@ def run(it: Prepared) -> tuple[list[Run], list[Look]]:
 
 
 def _make_runs(
-    it: Prepared, methods: Sequence[Method], seeds: Sequence[int], before: Sequence[Run], looks: Sequence[Look]
+    it: Prepared,
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+    before: Sequence[Run],
+    looks: Sequence[InterimAnalysis],
 ) -> list[Run]:
     """Return the runs with those before: the base model's first, then every method's at every seed."""
     context, had = it.context, {(run.method, run.seed) for run in before}
@@ -154,13 +158,13 @@ def _make_runs(
     return [*before, *(runs[folder] for folder in planned)]
 
 
-def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> dict[str, Summary]:
+def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis]) -> dict[str, Summary]:
     """Return the summary of each method, with the looks that judge it."""
     config = it.plan.config
     return summarise(runs, it.plan.reference, config.equivalent_within, looks, config.recommend)
 
 
-def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> None:
+def report(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis]) -> None:
     """Write the report of all runs, say the answer, and keep the winner."""
     output, say = it.context.output, it.context.console.say
     content = write_report(_results(it, runs, looks, len(runs)), output)
@@ -174,7 +178,7 @@ def report(it: Prepared, runs: Sequence[Run], looks: Sequence[Look]) -> None:
             say(line)
 
 
-def _results(it: Prepared, runs: Sequence[Run], looks: Sequence[Look], total: int) -> dict[str, Any]:
+def _results(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis], total: int) -> dict[str, Any]:
     """Return the content of results.json."""
     plan, summary, recommendation = it.plan, judge(it, runs, looks), None
     if plan.config.recommend:

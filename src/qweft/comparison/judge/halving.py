@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qweft.comparison.judge.random_effects import Array, jackknifed, quantile
+from qweft.comparison.judge.random_effects import Array, jackknife_rows
 from qweft.comparison.results import Run
 from qweft.core.text import many
 
@@ -97,8 +97,8 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
     behind = 100 * float((own - theirs).sum()) / max(float(theirs.sum()), LEAST_LOSS)
     if len(own) < 2 or theirs.sum() < LEAST_LOSS:
         return behind, None
-    _, error, freedom = jackknifed((own - theirs)[None], theirs, behind)
-    return behind, behind - quantile(2 * ONE_SIDED - 1, freedom) * error
+    _, error = jackknife_rows((own - theirs)[None], theirs, behind)
+    return behind, behind - error.half_width(2 * ONE_SIDED - 1)
 
 
 def _by_row(runs: Sequence[Run]) -> Array:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from qweft.comparison.judge.random_effects import LEVEL, Array, quantile
+from qweft.comparison.judge.random_effects import LEVEL, Array, t_quantile
 
 Losses = Mapping[float, Sequence[float]]
 """Validation loss by learning rate, at each seed in order; infinite where the training diverged."""
@@ -162,6 +162,6 @@ def shortfall(losses: Losses, rate: float) -> Shortfall:
         freedom, table = 2 * (seeds - 1), np.array([losses[each] for each in curve.rates])
         left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
         variance = float(np.square(left).sum()) / freedom / seeds
-        spread = quantile(LEVEL, freedom) * math.sqrt(variance * float(weights @ weights))
+        spread = t_quantile(LEVEL, freedom) * math.sqrt(variance * float(weights @ weights))
     nats = (abs(curve.slope + math.log2(rate / curve.rates[1]) * curve.curvature) + spread) ** 2 / (2 * curve.curvature)
     return Shortfall(nats, 100 * nats / curve.losses[1], "" if seeds > 1 else ONE_SEED)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from qweft.comparison.judge.statistics import LARGEST_P, ONCE, Look
-from qweft.comparison.judge.summary import Summary, paired, summary_of
+from qweft.comparison.judge.statistics import SIGNIFICANCE_LEVEL, SINGLE_ANALYSIS, InterimAnalysis
+from qweft.comparison.judge.summary import Summary, compare_methods, summary_of
 from qweft.comparison.judge.verdicts import best_of, findings
 from qweft.comparison.results import BASE, Run
 
@@ -17,7 +17,7 @@ def summarise(
     runs: Sequence[Run],
     reference: str = "lora",
     equivalent_within: float | None = None,
-    looks: Sequence[Look] = (ONCE,),
+    looks: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,),
     is_strict: bool = False,
 ) -> dict[str, Summary]:
     """Return a summary of each method, in the order in which the methods first appear, the base model first."""
@@ -40,15 +40,17 @@ def questions(summary: Mapping[str, Summary]) -> list[Pair]:
     return list(found.values())
 
 
-def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: bool = False) -> dict[str, Summary]:
+def judged(
+    summary: Mapping[str, Summary], looks: Sequence[InterimAnalysis], is_strict: bool = False
+) -> dict[str, Summary]:
     """Return the summary with each question's look: the first that decides, else the last, p corrected by `holm`."""
     everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
     # without the reference, results alone say with which method the others are compared: any pair may be claimed
     is_lost = any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
     asked = everyone if is_strict and is_lost else questions(summary)
-    found: dict[str, dict[str, Look]] = {name: {} for name in summary}
+    found: dict[str, dict[str, InterimAnalysis]] = {name: {} for name in summary}
 
-    def note(pair: Pair, look: Look) -> None:
+    def note(pair: Pair, look: InterimAnalysis) -> None:
         found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
 
     best = best_of(summary)
@@ -61,21 +63,25 @@ def judged(summary: Mapping[str, Summary], looks: Sequence[Look], is_strict: boo
             if pair in decided:
                 continue
             note(pair, look)
-            if paired(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
+            if compare_methods(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
                 decided.add(pair)
     made = tuple(looks) if looks[-1].planned > 1 else ()
     return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
 
 
 def _corrected(
-    summary: Mapping[str, Summary], family: Sequence[Pair], look: Look, is_strict: bool = False
-) -> list[Look]:
+    summary: Mapping[str, Summary], family: Sequence[Pair], look: InterimAnalysis, is_strict: bool = False
+) -> list[InterimAnalysis]:
     """Return the look with each pair's corrected p of a difference, and of equivalence."""
-    pairings = [paired(summary[one], summary[other], look) for one, other in family]
+    difference_ps: list[float | None] = []
+    equivalence_ps: list[float | None] = []
+    for one, other in family:
+        pairing = compare_methods(summary[one], summary[other], look)
+        difference_ps.append(None if pairing.difference is None else pairing.difference.p_value)
+        equivalence_ps.append(None if pairing.equivalence is None else pairing.equivalence.p_value)
     correct = bonferroni if is_strict else holm
-    differences = _correct([each.p_value for each in pairings], correct)
-    equivalences = _correct([each.equivalence_p for each in pairings], correct)
-    return [replace(look, p_value=p, equivalence_p=equal) for p, equal in zip(differences, equivalences, strict=True)]
+    corrected = zip(_correct(difference_ps, correct), _correct(equivalence_ps, correct), strict=True)
+    return [replace(look, p_value=p, equivalence_p=equal) for p, equal in corrected]
 
 
 def _correct(p_values: Sequence[float | None], correct: Correction) -> list[float | None]:
@@ -86,8 +92,8 @@ def _correct(p_values: Sequence[float | None], correct: Correction) -> list[floa
 
 def undecided(summary: Mapping[str, Summary]) -> set[str]:
     """Return the methods of the questions that further seeds may decide: none of their runs diverged."""
-    pairs = {pair: paired(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
-    open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.p_value is not None]
+    pairs = {pair: compare_methods(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
+    open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.difference]
     return {name for pair in open_pairs for name in pair}
 
 
@@ -108,4 +114,4 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def levels(seeds: Sequence[int]) -> list[float]:
     """Return 0.05 (n_j - n_(j - 1)) / n_last, the level of each look at n_j seeds; they add up to 0.05."""
-    return [LARGEST_P * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]
+    return [SIGNIFICANCE_LEVEL * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]

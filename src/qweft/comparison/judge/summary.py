@@ -3,10 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import Any
 
-from qweft.comparison.judge.statistics import NO_PAIR, ONCE, Look, Pairing, deviation, mean, pair
+from qweft.comparison.judge.statistics import (
+    NOT_COMPARED,
+    SINGLE_ANALYSIS,
+    InterimAnalysis,
+    PairedComparison,
+    SeedLosses,
+    compare_losses,
+)
 from qweft.comparison.method_kinds import Kind, core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, RowLosses, Run
 from qweft.comparison.timing import most_by_others
@@ -45,15 +52,15 @@ class Summary:
     eval_loss_deviation: float | None
     perplexity: float | None  # exp(eval_loss), of the mean loss
     diverged: int  # seeds whose held-out loss is NaN or infinity
-    difference: Pairing = NO_PAIR  # to the reference, at all shared seeds, corrected for no others
+    difference: PairedComparison = NOT_COMPARED  # to the reference, at all shared seeds, corrected for no others
     step_seconds: float | None = None
     cpu_by_others: float | None = None  # largest share beside its steps
     peak_memory_bytes: float | None = None
     adapter_bytes: float | None = None
     forgetting: Forgotten | None = None
     equivalent_within: float | None = None  # margin in percent
-    looks: Mapping[str, Look] = field(default_factory=dict)  # by the other method's name
-    looks_made: tuple[Look, ...] = ()  # empty if it looked once
+    looks: Mapping[str, InterimAnalysis] = field(default_factory=dict)  # by the other method's name
+    looks_made: tuple[InterimAnalysis, ...] = ()  # empty if it looked once
 
     @property
     def losses(self) -> dict[int, float | None]:
@@ -61,19 +68,21 @@ class Summary:
         return dict(zip(self.seeds, self.eval_losses, strict=True))
 
     @property
-    def row_losses(self) -> dict[int, RowLosses]:
-        """The losses of groups of dependent rows by seed."""
-        return dict(zip(self.seeds, self.eval_row_losses, strict=True))
+    def by_seed(self) -> SeedLosses:
+        """The held-out losses by seed, of the whole and of groups of dependent rows."""
+        return SeedLosses(self.losses, dict(zip(self.seeds, self.eval_row_losses, strict=True)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON-compatible dict, without row losses: the runs hold them."""
-        return {key: value for key, value in asdict(self).items() if key != "eval_row_losses"}
+        record = asdict(replace(self, eval_row_losses=(), difference=NOT_COMPARED))
+        del record["eval_row_losses"]
+        return {**record, "difference": self.difference.to_json()}
 
 
-def paired(method: Summary, other: Summary, look: Look | None = None) -> Pairing:
-    """Compare two methods with `pair`; without a look, as the family of questions says, or else uncorrected."""
-    look = look or method.looks.get(other.method, ONCE)
-    return pair(method.losses, other.losses, method.row_losses, other.row_losses, method.equivalent_within, look)
+def compare_methods(method: Summary, other: Summary, analysis: InterimAnalysis | None = None) -> PairedComparison:
+    """Compare two methods; without an analysis by that of the family of questions, or else uncorrected."""
+    analysis = analysis or method.looks.get(other.method, SINGLE_ANALYSIS)
+    return compare_losses(method.by_seed, other.by_seed, analysis, method.equivalent_within)
 
 
 def summary_of(runs: list[Run], reference: str, others: list[Run], untouched: Run | None) -> Summary:
@@ -105,18 +114,29 @@ def summary_of(runs: list[Run], reference: str, others: list[Run], untouched: Ru
         eval_loss_deviation=None if diverged else deviation(finite),
         perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
         diverged=diverged,
-        difference=pair(
-            {run.seed: run.eval_loss for run in own},
-            {run.seed: run.eval_loss for run in others},
-            {run.seed: run.independent_losses for run in own},
-            {run.seed: run.independent_losses for run in others},
-        ),
+        difference=compare_losses(losses_by_seed(own), losses_by_seed(others)),
         step_seconds=_middle(runs, "step_seconds_median"),
         cpu_by_others=most_by_others(runs),
         peak_memory_bytes=_middle(runs, "peak_memory_bytes"),
         adapter_bytes=_middle(runs, "adapter_bytes"),
         forgetting=forgotten(runs, None if first.method == BASE else untouched),
     )
+
+
+def losses_by_seed(runs: Sequence[Run]) -> SeedLosses:
+    """Return the held-out losses of a method's runs."""
+    totals = {run.seed: run.eval_loss for run in runs}
+    return SeedLosses(totals, {run.seed: run.independent_losses for run in runs})
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Return the arithmetic mean, or `None` without values."""
+    return fmean(values) if values else None
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation (denominator n - 1), or `None` with fewer than two values."""
+    return stdev(values) if len(values) > 1 else None
 
 
 def _middle(runs: list[Run], name: str) -> float | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from qweft.comparison.judge.statistics import NO_PAIR, ONCE, Pairing
-from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.judge.statistics import NOT_COMPARED, SINGLE_ANALYSIS, PairedComparison
+from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
 from qweft.method.names import form_of, function_of
 
@@ -28,7 +28,7 @@ class Verdict:
     method: str
     other: str  # empty if there is none or more than one
     direction: Direction  # of the method's held-out loss; "open" if a run is missing
-    pairing: Pairing = NO_PAIR
+    pairing: PairedComparison = NOT_COMPARED
     entry: Summary | None = None
     against: Summary | None = None
     controls: tuple["Verdict", ...] = ()  # on which the answer for a circuit rests
@@ -38,7 +38,7 @@ class Verdict:
 
 def held_against(topic: Topic, entry: Summary, other: Summary) -> Verdict:
     """Compare one method with another."""
-    pairing = paired(entry, other)
+    pairing = compare_methods(entry, other)
     return Verdict(topic, entry.method, other.method, pairing.direction, pairing, entry, other)
 
 
@@ -67,7 +67,7 @@ def best_of(summary: Mapping[str, Summary]) -> str | None:
     entries = [entry for entry in summary.values() if entry.kind != "base" and entry.eval_loss is not None]
     best: Summary | None = None
     for entry in sorted(entries, key=lambda entry: entry.eval_loss or 0.0):
-        if best is None or (paired(entry, best, ONCE).mean or 0.0) < 0:
+        if best is None or (compare_methods(entry, best, SINGLE_ANALYSIS).mean or 0.0) < 0:
             best = entry
     return None if best is None else best.method
 

@@ -14,7 +14,7 @@ from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.circuit import Circuit
 from qweft.comparison.judge.searched import Search, doubts_said, searches, with_doubts
-from qweft.comparison.judge.statistics import ONCE, Look
+from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.judge.verdicts import Topic, Verdict, claimed, findings
@@ -69,7 +69,7 @@ class Content:
         if not runs:
             raise QweftError("there is no run to report on")
         first: Mapping[str, Any] = next(iter((results.get("summary") or {}).values()), {})
-        looks = TypeAdapter(list[Look]).validate_python(first.get("looks_made") or [ONCE])
+        looks = TypeAdapter(list[InterimAnalysis]).validate_python(first.get("looks_made") or [SINGLE_ANALYSIS])
         use = results.get("recommendation")
         environment = results.get("environment") or {}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qweft.comparison.judge.halving import Rung
-from qweft.comparison.judge.statistics import Pairing
-from qweft.comparison.judge.summary import Summary, paired
+from qweft.comparison.judge.statistics import PairedComparison
+from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.judge.verdicts import best_of, findings
 from qweft.comparison.report.wording import called, limit_said, lower_by, text_of
 from qweft.comparison.results import BASE
@@ -75,13 +75,15 @@ def recommend(
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(lines))
 
 
-def _pairs(leader: Summary, summary: Mapping[str, Summary]) -> dict[str, Pairing]:
+def _pairs(leader: Summary, summary: Mapping[str, Summary]) -> dict[str, PairedComparison]:
     """Return how a method compares with each other one that diverged at no seed."""
     others = [entry for entry in summary.values() if entry.kind != "base" and entry.eval_loss is not None]
-    return {entry.method: paired(leader, entry) for entry in others if entry is not leader}
+    return {entry.method: compare_methods(leader, entry) for entry in others if entry is not leader}
 
 
-def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str, Pairing]) -> tuple[Summary, str]:
+def _choice(
+    leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str, PairedComparison]
+) -> tuple[Summary, str]:
     """Return the method to use, and why: a better one, else the lowest undecided, else the smallest equivalent."""
     behind = {name: pairing.mean or 0.0 for name, pairing in pairs.items()} | {leader.method: 0.0}
 
@@ -94,7 +96,7 @@ def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str,
     )
     if better:
         chosen = lowest(better)
-        return chosen, f"{lower_by(paired(chosen, leader))} than {leader.method}"
+        return chosen, f"{lower_by(compare_methods(chosen, leader))} than {leader.method}"
     if left:
         no_larger = [entry for entry in equal if entry.trainable_parameters <= leader.trainable_parameters]
         return lowest([leader, *left, *no_larger]), "it had the lowest loss of those not shown to be worse"
@@ -102,7 +104,7 @@ def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str,
         return leader, _ahead_of_the_next(pairs) or "no other method came to the end"
     margin, first = leader.equivalent_within or 0.0, lowest([leader, *equal])
     # two that are equivalent to a third one need not be so to each other
-    near = [leader, *(entry for entry in equal if (paired(entry, first).mean or 0.0) < margin)]
+    near = [leader, *(entry for entry in equal if (compare_methods(entry, first).mean or 0.0) < margin)]
     chosen = min(
         near,
         key=lambda entry: (ships(entry.adapter or {}) == "python", entry.trainable_parameters, entry.eval_loss),
@@ -110,7 +112,7 @@ def _choice(leader: Summary, summary: Mapping[str, Summary], pairs: Mapping[str,
     return chosen, f"the smallest of those within {margin:g}% of the lowest loss"
 
 
-def _standings(leader: Summary, pairs: Mapping[str, Pairing]) -> list[str]:
+def _standings(leader: Summary, pairs: Mapping[str, PairedComparison]) -> list[str]:
     """Return a sentence for each answer that the leader has against others."""
     lines = []
     for direction, sentence in STANDINGS.items():
@@ -122,7 +124,7 @@ def _standings(leader: Summary, pairs: Mapping[str, Pairing]) -> list[str]:
     return lines
 
 
-def _ahead_of_the_next(pairs: Mapping[str, Pairing]) -> str:
+def _ahead_of_the_next(pairs: Mapping[str, PairedComparison]) -> str:
     """Return by how much a leader is better than the nearest of some methods; empty without any."""
     if not pairs:
         return ""

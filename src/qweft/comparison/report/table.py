@@ -69,7 +69,7 @@ COLUMNS: dict[str, Callable[[Summary], str]] = {
     "held-out loss": _loss,
     "perplexity": lambda entry: _number(entry.perplexity, ".2f" if (entry.perplexity or 0) < 1000 else ".3g"),
     "diff. to ref.": lambda entry: _to_reference(
-        entry, None if entry.difference.diverged else entry.difference.mean, "+z.1f"
+        entry, None if entry.difference.paired.diverged else entry.difference.mean, "+z.1f"
     ),
     FORGETTING: _rise,
     "s/step (others)": lambda entry: _number(entry.step_seconds, ".3g", f" ({share_said(entry.cpu_by_others)})"),

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from qweft.adapter.functions import FUNCTIONS
-from qweft.comparison.judge.statistics import LARGEST_P, Pairing
+from qweft.comparison.judge.statistics import SIGNIFICANCE_LEVEL, PairedComparison
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.judge.verdicts import Direction, Topic, Verdict
 from qweft.comparison.method_kinds import core_of, maps_of
@@ -42,8 +42,8 @@ def text_of(verdict: Verdict) -> str:
         if verdict.topic == "circuit":
             function = function_of(other.core or "linear")
             name = f"{name} (no circuit)" if function is None else FUNCTIONS[function].called.format(name)
-        if verdict.direction == "equivalent":
-            answer = f"equivalent within {pairing.margin:g}%"
+        if verdict.direction == "equivalent" and pairing.equivalence is not None:
+            answer = f"equivalent within {pairing.equivalence.margin:g}%"
         steps = "equal steps" if entry.steps == other.steps else f"{entry.steps} steps against {other.steps}"
         share = 100 * entry.trainable_parameters / other.trainable_parameters
         sentence = (
@@ -53,9 +53,9 @@ def text_of(verdict: Verdict) -> str:
     return f"{sentence} {verdict.doubt}".rstrip()
 
 
-def limit_said(pairings: Sequence[Pairing]) -> str:
+def limit_said(pairings: Sequence[PairedComparison]) -> str:
     """Return in brackets how large a difference had to be to be seen, or why none could be."""
-    effects = [pairing.visible for pairing in pairings if pairing.visible is not None]
+    effects = [effect for effect in (pairing.minimum_detectable_effect for pairing in pairings) if effect is not None]
     if effects:
         return f" (smallest visible effect {effect_said(max(effects))})"
     return f" ({pairings[0].reason})" if pairings else ""
@@ -93,23 +93,23 @@ def called(entry: Summary) -> str:
     return f"{entry.method} ({kind_said(entry.adapter or {})}{f' on {place}' if place else ''})"
 
 
-def numbers(pairing: Pairing) -> str:
+def numbers(pairing: PairedComparison) -> str:
     """Return the mean with its interval, and in brackets each seed's difference and the test; else the reason."""
-    if not any(pairing.differences):
+    differences, difference, equivalence = pairing.paired.differences, pairing.difference, pairing.equivalence
+    if not any(differences):
         return pairing.reason
-    look = pairing.look
-    details = [f"{many(len(pairing.differences), 'seed')}: {', '.join(map(percent, pairing.differences))}"]
-    if pairing.p_value is not None:
-        details.append(f"p = {pairing.p_value:.3g}, corrected {pairing.corrected:.3g}")
-    if pairing.equivalence_p is not None and pairing.direction in ("equivalent", "not decided"):
-        corrected = pairing.corrected_equivalence_p
-        details.append(f"p of equivalence = {pairing.equivalence_p:.3g}, corrected {corrected:.3g}")
+    details = [f"{many(len(differences), 'seed')}: {', '.join(map(percent, differences))}"]
+    if difference is not None:
+        details.append(f"p = {difference.p_value:.3g}, corrected {difference.corrected_p:.3g}")
+    if equivalence is not None and pairing.direction in ("equivalent", "not decided"):
+        details.append(f"p of equivalence = {equivalence.p_value:.3g}, corrected {equivalence.corrected_p:.3g}")
     if pairing.direction == "not decided":
         details.append(pairing.reason)
-    if pairing.visible is not None:
-        details.append(f"smallest visible effect {effect_said(pairing.visible)}")
-    if look.planned > 1:
-        details.append(f"look {look.number} of {look.planned} at level {look.level:.4g}")
+    if pairing.minimum_detectable_effect is not None:
+        details.append(f"smallest visible effect {effect_said(pairing.minimum_detectable_effect)}")
+    analysis = pairing.analysis
+    if analysis.planned > 1:
+        details.append(f"look {analysis.number} of {analysis.planned} at level {analysis.level:.4g}")
     return f"{difference_said(pairing)} ({'; '.join(details)})"
 
 
@@ -119,13 +119,13 @@ def percent(value: float) -> str:
     return format(value, "+z.1f" if abs(value) >= 1 else "+z.2g")
 
 
-def difference_said(pairing: Pairing) -> str:
+def difference_said(pairing: PairedComparison) -> str:
     """Return a mean difference with its interval: +2.1% [+1.3, +2.8]."""
     interval = f" [{', '.join(map(percent, pairing.interval))}]" if pairing.interval else ""
     return f"{percent(pairing.mean or 0.0)}%{interval}"
 
 
-def lower_by(pairing: Pairing) -> str:
+def lower_by(pairing: PairedComparison) -> str:
     """Return how much lower the first method's loss is: 2.1% [1.2, 3.0] lower loss."""
     if pairing.mean is None or pairing.interval is None:
         return "lower loss"
@@ -133,9 +133,9 @@ def lower_by(pairing: Pairing) -> str:
     return f"{mean}% [{low}, {high}] lower loss"
 
 
-def effect_said(visible: float) -> str:
-    """Return a smallest visible effect in percent, with two significant digits."""
-    return f"{float(f'{visible:.2g}'):g}%"
+def effect_said(effect: float) -> str:
+    """Return a minimum detectable effect in percent, with two significant digits."""
+    return f"{float(f'{effect:.2g}'):g}%"
 
 
 def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> list[str]:
@@ -175,6 +175,6 @@ def judged_by(summary: Mapping[str, Summary], is_strict: bool) -> list[str]:
         levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
         lines.append(
             f"Seeds were added while they could decide a question: {len(made)} of {made[0].planned} planned looks, "
-            f"at the levels {levels}. The levels of all planned looks add up to {LARGEST_P}."
+            f"at the levels {levels}. The levels of all planned looks add up to {SIGNIFICANCE_LEVEL}."
         )
     return lines
