@@ -36,7 +36,7 @@ from qweft.data.config import DataConfig
 from qweft.data.load import load_data
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model, load_tokenizer
-from qweft.models.quantization import SAID
+from qweft.models.quantization import QUANTIZATIONS
 from qweft.models.resolve import resolve
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import fit
@@ -48,7 +48,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "0.1b": {"hidden_size": 512, "num_hidden_layers": 10, "num_attention_heads": 8, "intermediate_size": 2048},
 }
 VOCABULARY = {"1.5b": 151936, "0.1b": 50000}
-QUANTIZED: dict[str, Any] = {f"model.quantization={kind}": kind for kind in SAID}
+QUANTIZED: dict[str, Any] = {f"model.quantization={kind}": kind for kind in QUANTIZATIONS}
 KINDS = ("bfloat16", "4bit", *QUANTIZED)
 ADAPTERS: dict[str, dict[str, Any]] = {
     "lora": {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]},

@@ -22,12 +22,12 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, To
 
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model, load_tokenizer
-from qweft.models.quantization import SAID
+from qweft.models.quantization import QUANTIZATIONS
 from qweft.models.resolve import resolve
 from qweft.training.config import TrainingConfig
 from qweft.training.plan import footprint
 
-KINDS: tuple[Any, ...] = (None, *SAID)
+KINDS: tuple[Any, ...] = (None, *QUANTIZATIONS)
 TURNS = 8
 SIZES: dict[str, Any] = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9}
 LORA: dict[str, Any] = {"r": 4, "target_modules": ["q_proj", "v_proj"]}

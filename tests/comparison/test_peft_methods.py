@@ -17,7 +17,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import count, matched, put_on, resolve_methods, trained
 from qweft.core.errors import QweftError
 from qweft.evaluation.loss import held_out_loss
-from qweft.models.load import checksum
+from qweft.models.checksum import checksum
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.run import save_adapter

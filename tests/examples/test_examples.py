@@ -12,8 +12,8 @@ import torch
 from transformers import AutoConfig, LlamaForCausalLM
 
 from qweft.cli.main import main
-from qweft.models.embedded import prepare
 from qweft.models.packages import SMOLLM2, prepared_folder
+from qweft.models.prepare import prepare
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))

@@ -8,8 +8,8 @@ from transformers import LlamaForCausalLM
 from qweft.core.errors import QweftError
 from qweft.models.causal import check_outputs
 from qweft.models.config import ModelConfig
+from qweft.models.find import ModelSource
 from qweft.models.load import load_model
-from qweft.models.resolve import ModelSource
 from tests.conformance.families import decoders
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 from tests.tiny_models import tiny_gpt2, tiny_llama

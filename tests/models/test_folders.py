@@ -5,10 +5,10 @@ import json
 import pytest
 
 from qweft.core.errors import QweftError
-from qweft.models.causal import check_config
 from qweft.models.config import ModelConfig, allow_remote_code
 from qweft.models.load import load_model
 from qweft.models.resolve import resolve
+from qweft.models.saved_config import check_config
 from tests.hostile import save_marking_pickle
 from tests.tiny_folder import save_tiny_model
 

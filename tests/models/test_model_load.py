@@ -4,8 +4,10 @@ from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qweft.core.errors import QweftError
+from qweft.models.checksum import checksum
 from qweft.models.config import ModelConfig
-from qweft.models.load import checksum, choose_device, choose_dtype, load_model
+from qweft.models.device import choose_device, choose_dtype
+from qweft.models.load import load_model
 from tests.tiny_models import tiny_llama
 
 SIZES = {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -5,10 +5,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import qweft.models.embedded as preparing
 from qweft.core.errors import QweftError
-from qweft.models.embedded import prepare, tie_twin_embeddings
 from qweft.models.packages import EMBEDDED_MODELS, MARK
+from qweft.models.prepare import prepare, tie_twin_embeddings
 
 
 @pytest.fixture
@@ -18,7 +17,7 @@ def runs(monkeypatch, tmp_path):
     for path, content in zip(pieces, (b"GG", b"UF"), strict=True):
         path.write_bytes(content)
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(preparing, "installed_file", lambda module, member: tmp_path / member)
+    monkeypatch.setattr("qweft.models.prepare.installed_file", lambda module, member: tmp_path / member)
     converted = []
 
     def convert(gguf, folder):
@@ -27,7 +26,7 @@ def runs(monkeypatch, tmp_path):
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(b"weights")
 
-    monkeypatch.setattr(preparing, "convert", convert)
+    monkeypatch.setattr("qweft.models.prepare.convert", convert)
     return converted
 
 

@@ -22,7 +22,7 @@ from qweft.evaluation.loss import held_out_loss
 from qweft.method.specification import ON_QUANTIZED, check_on_quantized
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.models.quantization import SAID
+from qweft.models.quantization import QUANTIZATIONS
 from qweft.training.config import TrainingConfig
 from qweft.training.loop import fit
 from qweft.training.plan import footprint
@@ -32,7 +32,7 @@ from tests.tiny_folder import save_rows
 
 pytest.importorskip("bitsandbytes")
 LORA = {"r": 2, "target_modules": ["q_proj", "v_proj"]}
-KINDS = [*SAID]
+KINDS = [*QUANTIZATIONS]
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +116,9 @@ ADAPTER = ["--adapter.preset", "qtha", "--adapter.target_modules", "[q_proj, v_p
 def test_a_saved_adapter_is_judged_on_the_same_base_to_the_bit(folder, tmp_path, capsys, kind):
     output = tmp_path / "run"
     assert main(["train", *arguments(folder, output, kind), *ADAPTER]) == 0
-    assert SAID[kind] in " ".join(capsys.readouterr().out.split())
+    assert QUANTIZATIONS[kind] in " ".join(capsys.readouterr().out.split())
     record = json.loads((output / "run.json").read_text())
-    assert record["config"]["model"]["quantization"] == kind and SAID[kind] in record["model_origin"]
+    assert record["config"]["model"]["quantization"] == kind and QUANTIZATIONS[kind] in record["model_origin"]
     assert main(["evaluate", str(output / "adapter"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [found["base"]["loss"], found["adapted"]["loss"]] == [record["base"]["loss"], record["adapted"]["loss"]]

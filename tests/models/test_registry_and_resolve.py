@@ -1,18 +1,13 @@
-import importlib
 import sys
 from pathlib import Path
 
 import pytest
 
 from qweft.core.errors import QweftError
-from qweft.models import resolve as hub
+from qweft.models import hub
 from qweft.models.config import ModelConfig
 from qweft.models.packages import EMBEDDED_MODELS, installed_file
 from qweft.models.resolve import resolve
-
-# The package exports the function of the same name, which hides the module.
-resolving = importlib.import_module("qweft.models.resolve")
-cached_snapshot = resolving.cached_snapshot  # before the fixture replaces it
 
 SMOL = EMBEDDED_MODELS["smollm2-135m-instruct"]
 QWEN = EMBEDDED_MODELS["qwen2.5-coder-0.5b-instruct"]
@@ -23,8 +18,8 @@ def nothing_at_hand(monkeypatch, tmp_path):
     """An empty cache, all packages installed, an empty hub cache."""
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: Path("piece"))
-    monkeypatch.setattr(resolving, "cached_snapshot", lambda _: None)
-    monkeypatch.setattr("qweft.models.embedded.prepare", lambda model: f"prepared {model.alias}")
+    monkeypatch.setattr("qweft.models.find.cached_snapshot", lambda _: None)
+    monkeypatch.setattr("qweft.models.resolve.prepare", lambda model: f"prepared {model.alias}")
     hub._status.cache_clear()
     yield
     hub._status.cache_clear()
@@ -44,7 +39,7 @@ def answers(monkeypatch):
                     raise ConnectionError
                 return type("Answer", (), {"status_code": status})
 
-        monkeypatch.setattr(hub, "offline", lambda: False)
+        monkeypatch.setattr(hub, "is_offline", lambda: False)
         monkeypatch.setattr("huggingface_hub.get_session", Session)
         return asked
 
@@ -86,7 +81,7 @@ def test_an_alias_is_the_original_where_the_hub_answers(answers):
 
 
 def test_the_hub_cache_works_offline(monkeypatch, tmp_path):
-    monkeypatch.setattr(resolving, "cached_snapshot", lambda hub_id: tmp_path if "/" in hub_id else None)
+    monkeypatch.setattr("qweft.models.find.cached_snapshot", lambda hub_id: tmp_path if "/" in hub_id else None)
     source = resolve(ModelConfig(name="owner/model"))
     assert (source.location, source.local) == (str(tmp_path), True)
     assert resolve(ModelConfig(name=SMOL.alias)).location == str(tmp_path)
@@ -94,7 +89,7 @@ def test_the_hub_cache_works_offline(monkeypatch, tmp_path):
 
 def test_the_hub_is_never_asked_when_offline(answers, monkeypatch):
     asked = answers(200)
-    monkeypatch.setattr(hub, "offline", lambda: True)
+    monkeypatch.setattr(hub, "is_offline", lambda: True)
     assert resolve(ModelConfig(name=SMOL.alias)).location == f"prepared {SMOL.alias}"
     assert asked == []
 

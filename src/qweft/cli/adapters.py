@@ -39,7 +39,7 @@ def _train(call: "Call") -> None:
     config = call.config()
     if call.is_dry:
         from qweft.core.files import check_can_be_written
-        from qweft.models.resolve import check_holds_no_model
+        from qweft.models.folders import check_holds_no_model
 
         check_plan(config)
         check_can_be_written(Path(config.output))
@@ -86,7 +86,7 @@ def _data(call: "Call") -> None:
         raise QweftError(f"qweft data check: got {got}, expected the data once; for example: {call.command.example}")
     from qweft.core.schema import build
     from qweft.data.checks import check_data_config, check_sources
-    from qweft.models.resolve import check_model
+    from qweft.models.checks import check_model
 
     config = build(call.command.options, tree, "command line")
     data = replace(config.data, source=sources[0]) if sources else config.data

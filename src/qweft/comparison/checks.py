@@ -21,7 +21,8 @@ from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_jud
 from qweft.method.checks import closest
 from qweft.method.peft_methods import fields_of
 from qweft.method.specification import check_names, check_on_quantized, check_specification, method_of
-from qweft.models.resolve import check_holds_no_model, check_model
+from qweft.models.checks import check_model
+from qweft.models.folders import check_holds_no_model
 from qweft.training.checks import check_training
 from qweft.training.distributed import check_launch
 

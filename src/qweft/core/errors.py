@@ -33,6 +33,14 @@ def memory_said(error: BaseException) -> str | None:
     return message or "MemoryError" if is_named or is_typed else None
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not empty, else the name of its type."""
+    for line in str(error).splitlines():
+        if line.strip():
+            return line.strip()
+    return type(error).__name__
+
+
 @contextmanager
 def told_of_memory(way: str) -> Iterator[None]:
     """Raise `OutOfMemoryError` with a way out ("lower ...") in place of PyTorch's, NumPy's or Python's own error."""

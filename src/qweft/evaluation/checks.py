@@ -14,8 +14,8 @@ from qweft.evaluation.config import EVERYWHERE, FORGETTING, EvaluationConfig
 from qweft.evaluation.metrics import check_packages, metric_of
 from qweft.evaluation.record import is_own_run, recorded_rows, run_config, sections_of, tell
 from qweft.method.saved import check_saved
+from qweft.models.checks import check_model
 from qweft.models.config import ModelConfig
-from qweft.models.resolve import check_model
 
 if TYPE_CHECKING:
     from rich.text import Text

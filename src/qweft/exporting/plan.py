@@ -20,8 +20,8 @@ from qweft.evaluation.record import run_config, sections_of
 from qweft.exporting.config import LORAS, ExportConfig
 from qweft.method.saved import check_saved, read_saved
 from qweft.method.shipping import is_plain_lora, method_name, why_no_lora, why_not_merged
+from qweft.models.checks import check_model
 from qweft.models.config import ModelConfig
-from qweft.models.resolve import check_model
 
 SECTIONS = ("model", "data", "evaluation")
 REPORT = "export.json"

@@ -12,7 +12,7 @@ from qweft.exporting.config import Target
 from qweft.exporting.gguf import read_adapter, write_adapter, write_model
 from qweft.exporting.lora import Lora, write_lora
 from qweft.exporting.merging import with_lora
-from qweft.models.embedded import quiet
+from qweft.models.quiet import quiet
 
 CausalLM: Any = AutoModelForCausalLM
 

@@ -16,8 +16,8 @@ from qweft.evaluation.record import sections_of
 from qweft.inspect.config import InspectionConfig
 from qweft.method.names import CORES, has_circuit
 from qweft.method.saved import check_saved, read_saved
+from qweft.models.checks import check_model
 from qweft.models.config import ModelConfig
-from qweft.models.resolve import check_model
 
 
 def check_inspection(

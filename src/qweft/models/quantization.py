@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import BitsAndBytesConfig
 
-SAID = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
+QUANTIZATIONS = {"4bit": "in 4 bits (NF4)", "8bit": "in 8 bits (LLM.int8)"}
 """How records and reports name a quantization; fingerprints of runs hold these words."""
+BITS = {"4bit": 4, "8bit": 8}
+NOT_QUANTIZED = ["lm_head"]
+"""What bitsandbytes leaves as it is where a config names nothing: the output head."""
 
 
 def check_quantization(quantization: str | None, name: str, config: Mapping[str, Any]) -> None:
@@ -24,16 +27,20 @@ def check_quantization(quantization: str | None, name: str, config: Mapping[str,
             f"model.quantization {quantization} needs the package bitsandbytes; pip install '.[quantized]', or "
             "leave it out"
         )
-    if (settings := config.get("quantization_config")) is not None:
-        by = shown(settings.get("quant_method", settings) if isinstance(settings, Mapping) else settings)
-        raise QweftError(
-            f"model {name} is quantised already (quant_method {by} in its config.json); leave model.quantization "
-            f"{quantization} out"
-        )
+    settings = config.get("quantization_config")
+    if settings is None:
+        return
+    method = settings.get("quant_method", settings) if isinstance(settings, Mapping) else settings
+    raise QweftError(
+        f"model {name} is quantised already (quant_method {shown(method)} in its config.json); leave "
+        f"model.quantization {quantization} out"
+    )
 
 
-def scheme(quantization: str, dtype: "torch.dtype") -> "BitsAndBytesConfig":
+def quantization_scheme(quantization: str | None, dtype: "torch.dtype") -> "BitsAndBytesConfig | None":
     """Return what `from_pretrained` takes as `quantization_config`: NF4 in blocks of 64, or LLM.int8."""
+    if quantization is None:
+        return None
     from transformers import BitsAndBytesConfig
 
     if quantization == "8bit":
@@ -41,28 +48,33 @@ def scheme(quantization: str, dtype: "torch.dtype") -> "BitsAndBytesConfig":
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def mark_shapes(model: Any, asked: "BitsAndBytesConfig") -> Any:
+def mark_shapes(model: Any, scheme: "BitsAndBytesConfig") -> Any:
     """Return a model on the meta device that says, as its config does, which layers loading would quantise."""
     from transformers.quantizers.base import HfQuantizer
 
-    asked.llm_int8_skip_modules = HfQuantizer.get_modules_to_not_convert(model)
-    model.config.quantization_config = asked
+    scheme.llm_int8_skip_modules = HfQuantizer.get_modules_to_not_convert(model)
+    model.config.quantization_config = scheme
     return model
 
 
-def scheme_of(settings: Mapping[str, Any]) -> str | None:
+def quantization_in(settings: Mapping[str, Any]) -> str | None:
     """Return what a config's `quantization_config` asks of bitsandbytes: "4bit", "8bit", or `None`."""
-    return "4bit" if settings.get("load_in_4bit") else "8bit" if settings.get("load_in_8bit") else None
+    if settings.get("load_in_4bit"):
+        return "4bit"
+    if settings.get("load_in_8bit"):
+        return "8bit"
+    return None
 
 
 def _settings_of(model: Any) -> dict[str, Any]:
-    asked = getattr(getattr(model, "config", None), "quantization_config", None) or {}
-    return asked if isinstance(asked, dict) else dict(asked.to_dict())
+    """Return the `quantization_config` of a model's config; empty where it has none."""
+    settings = getattr(getattr(model, "config", None), "quantization_config", None) or {}
+    return settings if isinstance(settings, dict) else dict(settings.to_dict())
 
 
 def quantized_as(model: Any) -> str | None:
-    """Return how a base model is quantised by bitsandbytes, as it loads or as it was saved: as `scheme_of`."""
-    return scheme_of(_settings_of(model))
+    """Return how a base model is quantised by bitsandbytes, as it loads or as it was saved: as `quantization_in`."""
+    return quantization_in(_settings_of(model))
 
 
 def bits_of(model: Any, name: str, module: Any) -> int | None:
@@ -70,9 +82,12 @@ def bits_of(model: Any, name: str, module: Any) -> int | None:
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    skipped = any(part in name for part in _settings_of(model).get("llm_int8_skip_modules") or ["lm_head"])
-    is_linear = isinstance(module, nn.Linear | Conv1D)
-    return {"4bit": 4, "8bit": 8}.get(quantized_as(model) or "") if is_linear and not skipped else None
+    if not isinstance(module, nn.Linear | Conv1D):
+        return None
+    skipped = _settings_of(model).get("llm_int8_skip_modules") or NOT_QUANTIZED
+    if any(part in name for part in skipped):
+        return None
+    return BITS.get(quantized_as(model) or "")
 
 
 def keep_unpacked(model: Any) -> Any:

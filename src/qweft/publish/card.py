@@ -14,7 +14,7 @@ from qweft.adapter.saving import END, START, method_section
 from qweft.core.files import named_path, write_bytes
 from qweft.core.text import escaped
 from qweft.data.config import TOGETHER
-from qweft.models.resolve import HUB_ID
+from qweft.models.hub import HUB_ID
 from qweft.publish.push import for_the_hub, renamed
 
 

@@ -15,7 +15,7 @@ from yaml import YAMLError
 from qweft.core.errors import QweftError
 from qweft.core.records import read_json
 from qweft.method.saved import CONFIG, WEIGHTS, check_folder
-from qweft.models.resolve import HUB_ID
+from qweft.models.hub import HUB_ID
 
 REQUIRED = (CONFIG, WEIGHTS)
 OPTIONAL = ("README.md", "export.json")

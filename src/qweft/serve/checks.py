@@ -7,8 +7,9 @@ from typing import Any
 from qweft.core.errors import QweftError
 from qweft.evaluation.record import model_of
 from qweft.method.saved import check_saved
+from qweft.models.checks import check_model
 from qweft.models.config import ModelConfig
-from qweft.models.resolve import check_model, find
+from qweft.models.find import find_model
 from qweft.serve.config import ChatConfig
 
 BASE = "base"
@@ -30,7 +31,9 @@ def check_adapters(targets: Iterable[str], overrides: Mapping[str, Any]) -> tupl
     models = {name: model_of(folder, dict(overrides)) for name, folder in folders.items()}
     (first, model), *more = models.items()
     for name, other in more:
-        is_same = "name" in given or other.name == model.name or find(other).location == find(model).location
+        is_same = (
+            "name" in given or other.name == model.name or find_model(other).location == find_model(model).location
+        )
         if not is_same or ("quantization" not in given and other.quantization != model.quantization):
             raise QweftError(
                 f"{name} is an adapter of {other.name} (quantization {other.quantization}), and {first} of "

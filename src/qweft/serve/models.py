@@ -18,12 +18,14 @@ from qweft.evaluation.generation import end_tokens
 from qweft.evaluation.loss import context_of
 from qweft.evaluation.record import run_config
 from qweft.evaluation.saved import check_runs, put_beside_base, put_on
-from qweft.models.causal import ENDS
 from qweft.models.config import ModelConfig
 from qweft.models.load import LoadedModel, load_model
 from qweft.serve.checks import BASE
 
-KEPT = (*ENDS, "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p")
+KEPT = (
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+    *("do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p"),
+)
 """Settings of a model's own file that hold. Others act at temperature 0 too, or allocate memory."""
 CONTEXT = 32_768
 """Most tokens of a question and its answer, where the model's config knows no limit."""

@@ -9,7 +9,8 @@ from qweft.data.checks import check_data_config, check_sources
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.names import RATED
 from qweft.method.specification import check_on_quantized, check_specification, method_of
-from qweft.models.resolve import check_holds_no_model, check_model, has_tokenizer
+from qweft.models.checks import check_model
+from qweft.models.folders import check_holds_no_model, has_tokenizer
 from qweft.training.config import REPORTS, RunConfig, TrainingConfig
 from qweft.training.distributed import check_launch, check_sharding
 from qweft.training.on_device import check_device

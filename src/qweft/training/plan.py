@@ -20,7 +20,8 @@ from qweft.data.load import Data, load_data
 from qweft.evaluation.loss import check_room
 from qweft.method.names import TWINS, function_of
 from qweft.method.specification import check_on_quantized
-from qweft.models.load import choose_device, choose_dtype, load_model
+from qweft.models.device import choose_device, choose_dtype
+from qweft.models.load import load_model
 from qweft.models.quantization import bits_of, quantized_as
 from qweft.models.resolve import resolve
 from qweft.training.checks import check_settings

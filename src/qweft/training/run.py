@@ -30,7 +30,8 @@ from qweft.method.effective import needs_rows_first
 from qweft.method.presets import stated
 from qweft.method.saved import WEIGHTS, shapes_in
 from qweft.method.specification import check_on_quantized
-from qweft.models.load import LoadedModel, checksum, load_model
+from qweft.models.checksum import checksum
+from qweft.models.load import LoadedModel, load_model
 from qweft.models.quantization import quantized_as
 from qweft.publish.card import name_base_model, run_card
 from qweft.training.callbacks import IDENTITY, Checkpoints, RunCallbacks, Validation, newest_step, remove_empty, step_of

@@ -20,8 +20,9 @@ from qweft.core.files import write_bytes
 from qweft.core.output import Console
 from qweft.data.load import Data
 from qweft.data.tokens import Encoded
+from qweft.models.checksum import checksum
 from qweft.models.config import allow_remote_code, remote_code_allowed
-from qweft.models.load import checksum, load_model
+from qweft.models.load import load_model
 
 SECONDS_TO_ANSWER = 20
 """Timeout in seconds for a connection to the cluster."""

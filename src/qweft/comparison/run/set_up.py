@@ -10,7 +10,8 @@ from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import check_room
 from qweft.evaluation.run import LENGTH, other_rows
-from qweft.models.load import LoadedModel, checksum, load_model
+from qweft.models.checksum import checksum
+from qweft.models.load import LoadedModel, load_model
 
 
 def load_rows(config: ComparisonConfig, loaded: LoadedModel) -> tuple[Data, list[Encoded]]:

@@ -28,7 +28,7 @@ from qweft.evaluation.run import LENGTH
 from qweft.evaluation.scores import HeldOutLoss
 from qweft.method.effective import needs_rows_first
 from qweft.method.names import has_circuit
-from qweft.models.load import checksum
+from qweft.models.checksum import checksum
 from qweft.training.config import RunConfig, TrainingConfig
 from qweft.training.loop import DivergedError, fit, planned_steps
 from qweft.training.run import save_adapter, weights_bytes

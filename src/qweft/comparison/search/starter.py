@@ -19,8 +19,8 @@ from qweft.exporting.config import check_gguf_type
 from qweft.method.presets import PRESETS
 from qweft.method.shipping import why_no_lora, why_not_merged
 from qweft.models.config import ModelConfig
-from qweft.models.quantization import scheme_of
-from qweft.models.resolve import find
+from qweft.models.find import find_model
+from qweft.models.quantization import quantization_in
 
 Preset = Literal["quick", "thorough"]
 
@@ -158,7 +158,7 @@ def adapters_on(
     """
     from qweft.comparison.checks import check_on_shared  # here, as it imports NumPy, and --help needs none of it
 
-    quantization = model.quantization or scheme_of(known.get("quantization_config") or {})
+    quantization = model.quantization or quantization_in(known.get("quantization_config") or {})
     kind, found = known.get("model_type"), dict[str, dict[str, Any]]()
     for name, (adapter, _) in candidates.items():
         if "target_modules" not in adapter and not _has_defaults(kind, "LORA"):
@@ -204,7 +204,7 @@ def width_of(known: Mapping[str, Any]) -> int:
 def config_of_model(model: ModelConfig) -> dict[str, Any]:
     """Return a base model's config.json, without PyTorch; nothing of an embedded one, or one that cannot be had."""
     with suppress(Exception):  # whatever is wrong with the model is said where it is loaded
-        found = find(model)
+        found = find_model(model)
         if found.package is None:
             from huggingface_hub import hf_hub_download  # here: its import takes longer than all else
 

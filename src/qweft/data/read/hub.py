@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
-from qweft.core.errors import QweftError
+from qweft.core.errors import QweftError, first_line
 from qweft.data.read.location import HUB_ID
 from qweft.internals.providers import from_the_cache
-from qweft.models.resolve import no_answer
+from qweft.models.hub import why_silent
 
 
 def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -17,23 +17,15 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     parts = HUB_ID.fullmatch(source)
     assert parts is not None  # `check_source` takes every other name for a path
     split = parts["split"] or "train"
-    obstacle = no_answer(f"datasets/{parts['id']}/resolve/main/README.md")
+    silence = why_silent(f"datasets/{parts['id']}/resolve/main/README.md")
     number = 0
     try:
-        with from_the_cache() if obstacle else nullcontext():
+        with from_the_cache() if silence else nullcontext():
             rows = datasets.load_dataset(parts["id"], parts["part"], split=split, streaming=stream)
         for number, row in enumerate(rows, 1):
             yield f"{source}, row {number}", dict(row)
     except Exception as fault:  # a connection may break while rows are streamed
-        reason = obstacle or _first_line(fault)[:200].rstrip(".")
+        reason = silence or first_line(fault)[:200].rstrip(".")
         raise QweftError(
             f"data {source}: no file or folder, and no row {number + 1} of {split} on the hub ({reason})"
         ) from fault
-
-
-def _first_line(fault: Exception) -> str:
-    """Return the first line of an error's message that is not empty, else the name of its type."""
-    for line in str(fault).splitlines():
-        if line.strip():
-            return line.strip()
-    return type(fault).__name__

@@ -16,8 +16,8 @@ from qweft.method.fields import QwthnFields
 from qweft.method.names import formula, has_circuit
 from qweft.method.peft_methods import OWN
 from qweft.method.saved import WEIGHTS, check_folder, file_key, read_saved, shapes_in
+from qweft.models.checks import check_model
 from qweft.models.config import ModelConfig
-from qweft.models.resolve import check_model
 
 if TYPE_CHECKING:
     Language = str
