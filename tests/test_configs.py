@@ -35,6 +35,7 @@ CLASSES = {
 SHAPES = {
     "meta-llama/Llama-3.2-3B": "llama-3.2-3b",
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": "deepseek-r1-distill-qwen-7b",
+    "Qwen/Qwen3-0.6B": "qwen3-0.6b",
 }
 
 
@@ -105,3 +106,13 @@ def test_the_paper_s_protocols_have_the_saving_that_it_names(name):
     training = config.training
     assert (training.learning_rate, training.epochs, training.warmup_ratio) == (5e-5, 3, 0.1)
     assert (training.batch_size, training.gradient_accumulation, config.data.max_length) == (4, 8, 1024)
+
+
+def test_the_authors_log_has_their_settings():
+    config = protocol("authors-log")
+    training = config.training
+    assert (config.data.train_rows, config.data.test_rows, config.data.max_length) == (2700, 300, 1024)
+    assert (training.batch_size, training.gradient_accumulation, training.epochs) == (4, 8, 3)
+    assert (training.learning_rate, training.warmup_ratio) == (5e-5, 0.1)
+    assert (training.weight_decay, training.max_gradient_norm) == (0.0, 1.0)
+    assert sizes("authors-log") == {"lora": 573_440, "qtha": 535_808}  # docs/method.md
