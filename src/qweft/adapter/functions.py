@@ -188,8 +188,8 @@ class Perceptron(Function):
 class SiluPair(Function):
     """t(c) = W_2 silu(W_1 c), with W_1 and W_2 of shape (r, r) and no biases.
 
-    This is architecture BD of the authors' code, as far as it is described: "linear, SiLU, linear, without bias" in the
-    circuit's place. BE and BF are not described, so they are not offered.
+    This is the perceptron of architecture BD of the authors' code. There it stands in the place of Q q(c), not of q(c),
+    and W_2 starts at zero. BE and BF have three and four linear maps; they are not offered.
 
     Start: W_1 and W_2 kaiming-uniform. The scaled start has W_1 = sqrt(U) I and W_2 = 1.68 I, which preserves the rms
     through the SiLU.
