@@ -13,12 +13,12 @@ from qweft.cli.parser import parse
 from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import resolve_methods
+from qweft.comparison.search.configurations import check_sizes
+from qweft.comparison.search.space import TuneConfig
 from qweft.data.checks import check_data_config
 from qweft.evaluation.checks import check_evaluation
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
-from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 
@@ -26,9 +26,8 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for folder in ("configs", "research/configs") for path in (ROOT / folder).rglob("*.yaml"))
 PROTOCOLS = ROOT / "configs" / "protocols"
 CLASSES = {
-    "tune": ComparisonConfig,
+    "tune": TuneConfig,
     "compare": ComparisonConfig,
-    "sweep": SweepConfig,
     "train": RunConfig,
     "plan": RunConfig,
 }
@@ -68,10 +67,10 @@ def methods_of(path):
 def test_a_config_is_one_that_its_command_takes(path):
     config = read(path)
     check_data_config(config.data)
-    if isinstance(config, ComparisonConfig):
+    if isinstance(config, TuneConfig) and config.space:
+        check_sizes(config)
+    elif isinstance(config, ComparisonConfig):
         assert config.reference in methods_of(path)
-    elif isinstance(config, SweepConfig):
-        check_sweep(config)
     else:
         check_run(config)
         check_evaluation(config.evaluation, config.data)

@@ -25,7 +25,8 @@ def place(tmp_path_factory):
     (root / "run.yaml").write_text(f"{shared}adapter: {ADAPTER}\n")
     methods = f"methods: {{lora: {{adapter: {LORA}}}, qtha: {{adapter: {ADAPTER}}}}}\nrates: [1e-3, 1e-2]\n"
     (root / "compare.yaml").write_text(shared + methods)
-    (root / "sweep.yaml").write_text(f"{shared}adapter: {ADAPTER}\nspace: {{adapter: {{r: {{values: [2, 3]}}}}}}\n")
+    space = f"methods: {{qtha: {{adapter: {ADAPTER}}}}}\nspace: {{r: {{values: [2, 3]}}}}\n"
+    (root / "sizes.yaml").write_text(shared + space)
     assert main(["train", str(root / "run.yaml"), "--output", str(root / "run")]) == 0
     return root
 
@@ -36,7 +37,6 @@ def commands(place):
         "train": [str(place / "run.yaml"), "--output", "out"],
         "compare": [str(place / "compare.yaml"), "--output", "out"],
         "tune": [str(place / "compare.yaml"), "--output", "out"],
-        "sweep": [str(place / "sweep.yaml"), "--output", "out"],
         "evaluate": [adapter, "--evaluation.metrics", "reasoning", "--evaluation.forgetting", str(place / "more.jsonl"),
                      "--evaluation.forgetting_rows", "3"],
         "inspect": [adapter, "--output", "found.json"],
@@ -49,7 +49,6 @@ SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
     "compare": ["lora", "qtha", "6 runs", "312 0.0007 2"],
     "tune": ["0.001, 0.01", "at most 10 trainings at seeds"],
-    "sweep": ["adapter.r", "trials, tpe"],
     "evaluate": ["on the test rows", "3 rows of", "more.jsonl", "scored by reasoning"],
     "inspect": ["8 validation rows", "256", "found.json"],
     "export": ["what is fitted, on at most 16,384 tokens"],
@@ -69,7 +68,7 @@ def test_it_says_what_would_be_done_and_leaves_nothing(place, tmp_path, monkeypa
     assert not list(tmp_path.iterdir()) and sorted(place.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "tune", "sweep", "export"])
+@pytest.mark.parametrize("command", ["train", "compare", "tune", "export"])
 def test_an_output_that_cannot_be_written_is_found(place, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

@@ -95,8 +95,12 @@ REFUSED = {
     "compare compare.yaml --methods.qtha.match_parameters none": "methods.qtha.match_parameters",
     "tune compare.yaml --rates []": "rates",
     "tune compare.yaml --output peft/adapter": "folder of an adapter",
-    "sweep sweep.yaml --trials 0": "trials",
-    "sweep sweep.yaml --space {}": "nothing varies",
+    "tune sizes.yaml --trials 0": "trials",
+    "tune sizes.yaml --space.r.values []": "space.r",
+    "tune sizes.yaml --rates 1e-3": "--rates has no effect",
+    "tune compare.yaml --trials 3": "--trials has no effect",
+    "compare sizes.yaml": "a config of qweft tune",
+    "sweep sizes.yaml": "qweft tune now",
     **{f"{command} empty": "no adapter_config.json in it" for command in (*FOLDER_TAKING, "push --repository a/b")},
     **{f"{command} damaged/adapter": "is not a record of this program" for command in FOLDER_TAKING},
     **{f"{command} wrong/adapter": "got 0" for command in FOLDER_TAKING},
@@ -164,7 +168,7 @@ WRONG = [
     ("compare", "methods: {a: {adapter: {}, learning_rate: x}}", "methods.a.learning_rate"),
     ("compare", "methods: {a: {adapter: {}}}\nseeds: 3", "valid list"),
     ("tune", "methods: {a: {adapter: {}}}\nrates: [a]", "valid number"),
-    ("sweep", "adapter: {preset: qtha}", "space"),
+    ("tune", "methods: {}\nspace: {r: 4}", "space.r"),
     ("train", "a: [1\nb: 2", "line 2: not valid YAML"),
     ("train", "training:\n  max_steps: 0100", 'got "0100"'),
     ("train", "a: " + "[" * 100_000, "not valid YAML"),
@@ -229,9 +233,9 @@ def found(tmp_path_factory):
         (place / name / "run.json").write_text(record if name != "badrun" else "[")
     lora, qtha = {"peft_type": "LORA", "r": 4}, {"preset": "qtha", "r": 4}
     methods = {"lora": {"adapter": lora}, "qtha": {"adapter": qtha}}
-    space = {"adapter": {"r": {"values": [2, 4]}}}
+    sizes = {"methods": {"qtha": methods["qtha"]}, "space": {"r": {"values": [2, 4]}}}
     (place / "compare.yaml").write_text(yaml.safe_dump({**shared, "methods": methods}))
-    (place / "sweep.yaml").write_text(yaml.safe_dump({**shared, "adapter": qtha, "space": space}))
+    (place / "sizes.yaml").write_text(yaml.safe_dump({**shared, **sizes}))
     for number, (_, text, _) in enumerate(WRONG):
         (place / f"wrong-{number}.yaml").write_text(text)
     before = sorted(place.rglob("*"))

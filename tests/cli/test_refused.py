@@ -34,7 +34,7 @@ OWN = {
         "no such layer": ["--methods.lora.adapter.target_modules", "[nowhere]"],
         "workers": ["--workers", "2", "--data.source", "damaged.jsonl"],
     },
-    "sweep": {"nothing fits": ["--max-parameters", "1"]},
+    "tune": {"nothing fits": ["--budget", "1 parameters"]},
 }
 JUDGED = (
     "export run/adapter --calibration nowhere.jsonl",
@@ -61,11 +61,10 @@ def place(tmp_path_factory):
     (folder / "rows").mkdir()
     save_rows(folder / "rows" / "some.jsonl")
     (folder / "damaged.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": \n')
-    space = {"adapter": {"r": {"values": [2, 4]}}}
     methods = {"lora": {"adapter": LORA}, "qtha": {"adapter": CIRCUIT}}
     training = {"max_steps": 1, "batch_size": 2, "gradient_accumulation": 1}
     configs = {"train": {"adapter": CIRCUIT}, "compare": {"methods": methods}}
-    configs["sweep"] = {"adapter": CIRCUIT, "space": space, "trials": 2}
+    configs["tune"] = {"methods": {"qtha": methods["qtha"]}, "space": {"r": {"values": [2, 4]}}, "trials": 2}
     for name, config in configs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({**config, "training": training}))
     with pytest.MonkeyPatch.context() as patch:

@@ -11,16 +11,15 @@ from jsonschema import Draft202012Validator
 from qweft.cli.main import main
 from qweft.cli.schema import FILES, schema_of
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.search.space import TuneConfig
 from qweft.core import yaml_file
 from qweft.core.errors import QweftError
 from qweft.core.schema import Reader, build
 from qweft.method.specification import check_specification
-from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import space_of
 from qweft.training.config import RunConfig
 from tests.test_configs import CONFIGS, ROOT
 
-CLASSES = {"train": RunConfig, "compare": ComparisonConfig, "sweep": SweepConfig}
+CLASSES = {"train": RunConfig, "compare": ComparisonConfig, "tune": TuneConfig}
 
 
 @cache
@@ -36,11 +35,9 @@ def refused(name, tree):
     """The words of the reader, or of the check of an adapter or a space, about a config; `None` if it is taken."""
     try:
         config = build(CLASSES[name], Reader(CLASSES[name], "x").check(CLASSES[name], copy.deepcopy(tree), ""), "x")
-        specifications = [each.adapter for each in config.methods.values()] if name == "compare" else [config.adapter]
+        specifications = [config.adapter] if name == "train" else [each.adapter for each in config.methods.values()]
         for each in specifications:
             check_specification(each)
-        if name == "sweep":
-            space_of(config)
     except QweftError as error:
         return str(error)
     return None
@@ -81,9 +78,9 @@ WRONG = [
     ("compare", "methods: {a: {}}", "'adapter' is a required property"),
     ("compare", "methods: {a: {adapter: {preset: mpo, rr: 1}}}", "rr"),
     ("compare", "methods: {a: {adapter: {preset: mpo}}}\nrates: [a]", "is not valid"),
-    ("sweep", "space: {adapter: {r: 4}}", "4 is not of type 'object', 'null'"),
-    ("sweep", "space: {training: {seed: {values: [1]}}}", "seed"),
-    ("sweep", "sampler: tbe", "'tbe' is not one of"),
+    ("tune", "methods: {}\nspace: {r: 4}", "4 is not of type 'object', 'null'"),
+    ("tune", "methods: {}\nspace: {r: {value: [1]}}", "value"),
+    ("tune", "methods: {}\ntrials: 0", "0 is less than the minimum of 1"),
 ]
 
 

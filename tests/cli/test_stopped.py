@@ -18,7 +18,6 @@ from tests.tiny_folder import save_rows, save_tiny_model
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
-AXES = {"adapter": {"r": {"values": [2, 4, 6, 8]}}}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,12 @@ def place(tmp_path_factory):
         "training": {"max_steps": 6, "batch_size": 2, "gradient_accumulation": 1},
     }
     methods = {"lora": {"adapter": LORA}, "more": {"adapter": {**LORA, "r": 4}}}
+    sized = {"qtha": {"adapter": {**CIRCUIT, "target_modules": ["q_proj", "v_proj"]}}}
     configs = {
         "train": {"adapter": CIRCUIT},
         "compare": {"methods": methods, "seeds": [0, 1], "evaluation": {"answers": 0}},
         "tune": {"methods": methods, "seeds": [0], "rates": [1e-3, 1e-2]},
-        "sweep": {"adapter": {**CIRCUIT, "target_modules": ["q_proj", "v_proj"]}, "space": AXES, "trials": 3},
+        "sizes": {"methods": sized, "space": {"r": {"values": [2, 4, 6, 8]}}, "trials": 3},
     }
     for name, own in configs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({**shared, **own}))
@@ -48,7 +48,8 @@ def words_of(command, place, output):
     if command in ("export", "evaluate"):
         more = ["--force"] if command == "export" else ["--device", "exact"]
         return [command, str(place / "run" / "adapter"), "--output", str(output), *more]
-    return [command, str(place / f"{command}.yaml"), "--output", str(output)]
+    name = "tune" if command == "sizes" else command
+    return [name, str(place / f"{command}.yaml"), "--output", str(output)]
 
 
 def hold(output, command, released):
@@ -104,7 +105,7 @@ STOPS = {
     "train, a checkpoint": ("train", KEEPING, 5, "the checkpoint of step 4 is kept"),
     "compare": ("compare", [], 8, "finished runs are kept"),
     "tune": ("tune", [], 8, "finished runs are kept"),
-    "sweep": ("sweep", [], 14, "finished runs are kept"),
+    "tune, sizes": ("sizes", [], 14, "finished runs are kept"),
     "evaluate": ("evaluate", [], 0, "no setting was measured to its end"),
 }
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from qweft.comparison.search.sizes import tune_sizes
+from qweft.comparison.search.space import Axis, TuneConfig
 from qweft.core.errors import QweftError
-from qweft.sweep.config import Axis, SpaceConfig, SweepConfig
-from qweft.sweep.run import sweep
 from tests.comparison.comparison_examples import LORA, comparison, results
 from tests.comparison.test_workers import TIMED
 
@@ -55,24 +55,22 @@ def test_a_comparison_with_its_search_is_that_of_one_process(cluster, places, tm
 
 
 @pytest.fixture
-def swept(places, tmp_path):
-    of = comparison(places, tmp_path)
-    space = SpaceConfig(adapter={"r": Axis([2, 3])}, training={"learning_rate": Axis(low=1e-3, high=3e-2, log=True)})
-    adapter = {key: value for key, value in HYBRID.items() if key != "r"}
-    return SweepConfig(of.model, of.data, of.training, adapter=adapter, space=space, trials=7, at_once=2)
+def sizes(places, tmp_path):
+    """A search over the sizes of one adapter."""
+    shared = comparison(places, tmp_path, methods={"qtha": {**HYBRID, "r": 2}})
+    sections = {field.name: getattr(shared, field.name) for field in dataclasses.fields(shared)}
+    space = {"r": Axis([2, 3]), "learning_rate": Axis(low=1e-3, high=3e-2, log=True)}
+    return TuneConfig(**sections, space=space, trials=7, at_once=2)
 
 
-def test_a_sweep_is_that_of_one_process(cluster, swept, tmp_path):
-    def make(config):
-        return json.loads(sweep(config, "space: {}\n", "").with_name("sweep.json").read_text())
-
-    here, there = twice(swept, make, tmp_path)
+def test_a_search_over_sizes_is_that_of_one_process(cluster, sizes, tmp_path):
+    here, there = twice(sizes, lambda config: json.loads(tune_sizes(config, "").read_text()), tmp_path)
     assert untimed(there["trials"]) == untimed(here["trials"])
-    assert there["test"] == here["test"] and there["best"] == here["best"]
+    assert there["best"] == here["best"]
 
 
-def test_a_cluster_that_does_not_answer_is_said_at_once(swept, tmp_path, monkeypatch):
+def test_a_cluster_that_does_not_answer_is_said_at_once(sizes, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(QweftError, match=r"127\.0\.0\.1:1 .*RAY_ADDRESS"):
-        sweep(dataclasses.replace(swept, executor="ray", output=str(tmp_path / "out")), "", "")
+        tune_sizes(dataclasses.replace(sizes, executor="ray", output=str(tmp_path / "out")), "")

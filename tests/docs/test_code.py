@@ -13,11 +13,11 @@ from qweft.circuit import crz_ring_ansatz
 from qweft.cli.parser import parse
 from qweft.comparison.checks import check_comparison
 from qweft.comparison.config import ComparisonConfig
+from qweft.comparison.search.configurations import check_sizes
+from qweft.comparison.search.space import TuneConfig
 from qweft.devices import BoundCircuits
 from qweft.devices.noise.model import noise_model
 from qweft.evaluation.checks import check_evaluation
-from qweft.sweep.config import SweepConfig
-from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from qweft.training.config import RunConfig
 from tests.docs.blocks import BLOCKS, ROOT
@@ -69,13 +69,13 @@ def test_the_python_of_a_page_runs_in_its_order(around, page):
 def test_yaml_is_read_by_what_reads_it(tmp_path, block):
     (tmp_path / "block.yaml").write_text(block.code)
     file, holds = str(tmp_path / "block.yaml"), yaml.safe_load(block.code)
-    if "methods" in holds:
+    if "space" in holds:
+        check_sizes(parse(TuneConfig, [file]))
+    elif "methods" in holds:
         config = parse(ComparisonConfig, [file])
         check_comparison(config)
         for method in config.methods.values():
             adapter_config(method.adapter)
-    elif "space" in holds:
-        check_sweep(parse(SweepConfig, [file]))
     elif "one_qubit" in holds:
         noise_model(file)
     else:

@@ -11,8 +11,8 @@ from qweft.cli.comparisons import comparison_of
 from qweft.cli.main import COMMANDS, main
 from qweft.cli.parser import parse, read
 from qweft.comparison.checks import check_comparison, for_search
+from qweft.comparison.search.configurations import check_sizes
 from qweft.evaluation.checks import check_evaluation
-from qweft.sweep.space import check_sweep
 from qweft.training.checks import check_run
 from tests.docs.blocks import BLOCKS, COMMAND, ROOT
 from tests.docs.workplace import KEPT_ELSEWHERE, SMALL, made_small, typed, words_of
@@ -27,7 +27,7 @@ for _block in BLOCKS:
         if _command not in LINES or LINES[_command].not_run:
             LINES[_command] = _block
 OURS = [line for line in LINES if re.match(r"qweft |(echo|printf) .*\| qweft |eval .*\(qweft ", line)]
-CONFIGS = ("train", "plan", "compare", "tune", "sweep")
+CONFIGS = ("train", "plan", "compare", "tune")
 """Commands that take a config file."""
 
 
@@ -41,8 +41,8 @@ def check_as_it_stands(words):
     config = (
         comparison_of(read(argv, described))[0] if command == "compare" else parse(described.options, argv, described)
     )
-    if command == "sweep":
-        check_sweep(config)
+    if command == "tune" and config.space:
+        check_sizes(config)
     elif command in ("compare", "tune"):
         check_comparison(for_search(config) if command == "tune" else config)
     else:

@@ -35,7 +35,6 @@ SMALL = {
     "compare": [*MODEL, *ROWS, *STEPS, "--dry-run"],
     "init": ["--model", "model"],
     "tune": [*MODEL, *ROWS, *STEPS, "--dry-run"],
-    "sweep": [*MODEL, *ROWS, *STEPS, "--dry-run"],
     # longer rows, as the tiny tokenizer makes more tokens of a text
     "data": [
         *MODEL,

@@ -70,7 +70,7 @@ def test_the_flag_runs_it_for_that_command_alone(places, monkeypatch, capsys):
 
 def test_every_command_that_loads_a_model_has_the_flag():
     having = {name for name, command in COMMANDS.items() if "trust-remote-code" in command.flags}
-    others = {"tune", "sweep", "inspect", "chat", "ui", "circuit", "data", "export", "init"}
+    others = {"tune", "inspect", "chat", "ui", "circuit", "data", "export", "init"}
     assert having == {*WORDS, *others}
 
 

@@ -15,15 +15,19 @@ from qweft.core.files import named_path, write_bytes
 if TYPE_CHECKING:
     from qweft.cli.parser import Call
     from qweft.comparison.config import ComparisonConfig
+    from qweft.comparison.search.space import TuneConfig
 
 MOST_SEEDS = 12
 """Cap of seeds of `--until-decided` without a cap in the config."""
 CHOOSING = ("model", "preset", "budget", "output")
 """Options on which the config of data depends; all others change it afterwards."""
 IGNORED = (
-    "budget", "halving.finalists", "halving.rungs", "recommend", "inspect", "most_seeds", "must_ship", "search",
+    "halving.finalists", "halving.rungs", "recommend", "inspect", "most_seeds", "must_ship", "search",
 )  # fmt: skip
-"""Options of a comparison that would be expected to change a search for rates, and do not."""
+"""Options of a comparison that would be expected to change a search, and do not."""
+OF_RATES = ("rates", "search_seeds", "search_rates")
+OF_SIZES = ("budget", "trials", "at_once")
+"""Options of `qweft tune` that only the search for learning rates reads, or only the search over sizes."""
 
 
 def _workers(call: "Call", config: Any) -> AbstractContextManager[Any]:
@@ -196,61 +200,57 @@ def _report(call: "Call") -> None:
 
 @Command(
     "tune",
-    "find each method's learning rate on the validation rows",
+    "find each method's learning rate on the validation rows, or the sizes of one method",
     "Search each method's learning rate by the loss on the validation rows: by factors of two from its own, or among "
-    "`rates`. The test rows are not looked at. It reads the same config file as `qweft compare`.",
+    "`rates`. With a `space` in the config, search the sizes of one method instead, and plot loss against parameters. "
+    "The test rows are not looked at. Finished trainings are kept: the same command goes on where it stopped, and a "
+    "second one beside it shares them. It reads the same config file as `qweft compare`.",
     "qweft tune configs/demo.yaml --output runs/demo-rates",
     target="CONFIG",
     target_help="YAML file with any of the keys below; `methods` must be in it.",
-    flags={"dry-run": "List the methods, the rates and the number of trainings, and stop.", **TRUST},
-    config="qweft.comparison.config:ComparisonConfig",
+    flags={"dry-run": "List what is searched and the number of trainings, and stop.", **TRUST},
+    config="qweft.comparison.search.space:TuneConfig",
     unused=(*IGNORED, "equivalent_within", "reference"),
 )
 def _tune(call: "Call") -> None:
+    config = call.config()
+    unread = (*IGNORED, *OF_RATES) if config.space else (*IGNORED, *OF_SIZES)
+    for name, _ in call.options:
+        if name.replace("-", "_") in unread:
+            what = "a search over sizes" if config.space else "a search for learning rates"
+            raise QweftError(f"qweft tune makes {what}, on which --{name} has no effect; leave it out")
+    if config.space:
+        _tune_sizes(call, config)
+    else:
+        _tune_rates(call, config)
+
+
+def _tune_rates(call: "Call", config: "TuneConfig") -> None:
+    """Search the learning rate of each method."""
     from qweft.comparison.checks import check_start, for_search
 
-    config = for_search(call.config())
-    given = [f"--{name}" for name, _ in call.options if name.replace("-", "_") in IGNORED]
-    if given:
-        raise QweftError(f"qweft tune makes no runs that are compared, so {given[0]} has no effect; leave it out")
-    check_start(config, needs_weights=not call.is_dry)
+    search = for_search(config)
+    check_start(search, needs_weights=not call.is_dry)
+    from qweft.comparison.search.tune import describe, tune
+
     if call.is_dry:
-        from qweft.comparison.search.tune import describe
-
-        show(describe(config))
+        show(describe(search))
         return
-    with _workers(call, config) as begin:
-        from qweft.comparison.search.tune import tune
-
-        rates = tune(config, command=call.line, begin=begin)
+    with _workers(call, search) as begin:
+        rates = tune(search, command=call.line, begin=begin)
     show(f"rates: {rates}")
 
 
-@Command(
-    "sweep",
-    "try many configurations of one adapter within a budget of parameters or time",
-    "Train many configurations of one adapter, each judged on the validation rows, and write the best, the front of "
-    "loss against parameters, and a plot to the output folder. Finished trials are kept: the same command goes on "
-    "where it stopped, and a second one beside it shares the trials.",
-    "qweft sweep configs/sweep.yaml --workers 2 --output runs/sweep",
-    target="CONFIG",
-    target_help="YAML file with any of the keys below; `space` must be in it.",
-    flags={"dry-run": "Say what varies, how much of it fits the budget, and the time, and stop.", **TRUST},
-    config="qweft.sweep.config:SweepConfig",
-)
-def _sweep(call: "Call") -> None:
-    config = call.config()
-    from qweft.sweep.space import check_start
+def _tune_sizes(call: "Call", config: "TuneConfig") -> None:
+    """Search the sizes of one method."""
+    from qweft.comparison.search.configurations import check_sizes
 
-    check_start(config, needs_weights=not call.is_dry)
+    check_sizes(config, needs_weights=not call.is_dry)
+    from qweft.comparison.search.sizes import describe_sizes, tune_sizes
+
     if call.is_dry:
-        from qweft.sweep.describe import describe
-
-        show(describe(config))
+        show(describe_sizes(config))
         return
     with _workers(call, config) as begin:
-        from qweft.cli.parser import dump_yaml
-        from qweft.sweep.run import sweep
-
-        page = sweep(config, config_yaml=dump_yaml(config), command=call.line, begin=begin)
-    show(f"sweep: {page}")
+        sizes = tune_sizes(config, command=call.line, begin=begin)
+    show(f"sizes: {sizes}")

@@ -18,6 +18,9 @@ from qweft.core.text import near, protect_streams, shown
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
 """The way out where the work that needs too much is not known."""
 
+FORMER = {"sweep": "qweft tune now: put the space into its config (docs/comparison.md, Sizes)"}
+"""Commands of earlier versions, and what does their work."""
+
 HELP = """usage: qweft COMMAND [ARGUMENTS]
 
 Quantum-weighted fine-tuning of large language models: QWTHN and QTHA adapters as a method of PEFT.
@@ -128,6 +131,8 @@ def _dispatch(words: list[str]) -> None:
         call = read(words[1:], COMMANDS[name])
         with redirect_stdout(sys.stderr) if "json" in call.flags else nullcontext():  # it holds the JSON alone
             call.command.run(call)
+    elif name in FORMER:
+        raise QweftError(f"qweft {name} is {FORMER[name]}")
     else:
         close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
         raise QweftError(f"unknown command {name}; " + (f"did you mean {close}?" if close else "see qweft --help"))

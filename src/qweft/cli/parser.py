@@ -33,7 +33,7 @@ from qweft.models.config import allow_remote_code
 
 Config = TypeVar("Config")
 
-OWN_KEYS = {"methods": "compare", "space": "sweep", "adapter": "train"}
+OWN_KEYS = {"space": "tune", "methods": "compare", "adapter": "train"}
 """Keys that identify another command's config file; the first match counts."""
 WRITTEN = ("output", "picture")
 """Keys that name a folder or a file to write."""

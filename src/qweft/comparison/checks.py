@@ -70,11 +70,12 @@ def for_search(config: ComparisonConfig) -> ComparisonConfig:
     """Return the config of a search alone: evaluated on the validation rows, without the runs of a comparison."""
     judging = replace(config.evaluation, split="validation", forgetting=None)
     alone = replace(config, evaluation=judging, search=False, inspect=False, most_seeds=None, budget=None)
-    return replace(alone, halving=HalvingConfig())
+    # no method is compared with another, so any may stand for the reference
+    return replace(alone, halving=HalvingConfig(), reference=next(iter(config.methods), config.reference))
 
 
 def check_places_of(config: Any, needs_weights: bool) -> None:
-    """Check the data, the model, the executor and the output folder of a comparison or a sweep."""
+    """Check the data, the model, the executor and the output folder of a comparison."""
     check_data_config(config.data)
     if config.executor == "ray" and find_spec("ray") is None:
         require("ray", "ray", "--executor ray")

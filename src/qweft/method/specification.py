@@ -116,4 +116,4 @@ def default_rate(specification: Mapping[str, Any]) -> tuple[float, str, float | 
     rate = learning_rate_hint(complete(specification)) if preset in PRESETS else None
     if rate is not None:
         return rate, f"that of the preset {preset}", RATES_LOSS
-    return DEFAULT_RATE, "the default; qweft sweep finds a better one", None
+    return DEFAULT_RATE, "the default; qweft tune finds a better one", None

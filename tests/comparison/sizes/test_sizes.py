@@ -1,4 +1,4 @@
-"""A sweep from config to page, on a tiny model: the same trials however it is made, stopped and started."""
+"""A search from config to record, on a tiny model: the same trials however it is made, stopped and started."""
 
 import dataclasses
 import json
@@ -13,25 +13,25 @@ import yaml
 
 from qweft.cli.main import main
 from qweft.comparison.run import trial
+from qweft.comparison.search import sizes
+from qweft.comparison.timing import Budget
 from qweft.core.errors import QweftError
-from qweft.evaluation.saved import put_on
 from qweft.method.presets import stated
-from qweft.sweep import run
 from qweft.training import loop
+from tests.comparison.sizes.conftest import ADAPTER, with_space
 from tests.forked import Forked
-from tests.sweep.conftest import space
 
 TIMED = ("seconds", "step_seconds_median", "cpu_by_others")
 
 
-def made(config):
-    """The content of sweep.json."""
-    run.sweep(config, "space: {}\n", "qweft sweep test.yaml")
+def search(config):
+    """Run the search; the content of sizes.json."""
+    sizes.tune_sizes(config, "qweft tune test.yaml")
     return read(config.output)
 
 
 def read(output):
-    return json.loads((Path(output) / "sweep.json").read_text())
+    return json.loads((Path(output) / "sizes.json").read_text())
 
 
 def outcomes(record):
@@ -39,31 +39,30 @@ def outcomes(record):
     return [{key: value for key, value in each.items() if key not in TIMED} for each in record["trials"]]
 
 
-def test_writes_everything_and_judges_the_best_alone_on_the_test_rows(config, monkeypatch):
-    split, held_out = [], trial.held_out_loss
+def test_every_trial_is_judged_on_the_validation_rows_alone(config, monkeypatch):
+    rows_read, held_out = [], trial.held_out_loss
     monkeypatch.setattr(
-        trial, "held_out_loss", lambda model, rows, *rest: split.append(len(rows)) or held_out(model, rows, *rest)
+        trial, "held_out_loss", lambda model, rows, *rest: rows_read.append(len(rows)) or held_out(model, rows, *rest)
     )
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_rows=5))
-    record, output = made(config), Path(config.output)
-    trials = record["trials"]
-    assert {"sweep.json", "sweep.md", "loss_by_size.png"} <= {path.name for path in output.iterdir()}
-    assert [each["number"] for each in trials] == [0, 1, 2, 3, 4]
-    assert split == [4] * 6  # the base model and five trials, on the validation rows
-    for each in trials:
-        values = {name.partition(".")[2]: value for name, value in each["values"].items()}
+    record, output = search(config), Path(config.output)
+    assert {"sizes.json", "loss_by_size.png"} <= {path.name for path in output.iterdir()}
+    assert rows_read == [4] * 6  # the base model and five trials
+    assert [each["number"] for each in record["trials"]] == [0, 1, 2, 3, 4]
+    for each in record["trials"]:
+        values = dict(each["values"])
         assert values.pop("learning_rate") == each["learning_rate"]
-        assert each["adapter"] == stated(config.adapter | values)
+        assert each["adapter"] == stated(ADAPTER | values)
+
+
+def test_the_best_trial_ends_the_front(config, capsys):
+    record = search(config)
+    trials = record["trials"]
     best = min(trials, key=lambda each: each["validation_loss"])["number"]
     assert record["best"] == best == record["front"][-1]
     costs = [(trials[number]["trainable_parameters"], trials[number]["validation_loss"]) for number in record["front"]]
     assert costs == sorted(costs) and [loss for _, loss in costs] == sorted((loss for _, loss in costs), reverse=True)
-    assert f"The best is trial {best}" in (output / "sweep.md").read_text()
-    assert [path.parent.name for path in output.glob("trial-*/test.json")] == [f"trial-{best:03d}"]
-    context = run.set_up(run.shared(config), run.Console(quiet=True))
-    model = put_on(context.loaded, output / f"trial-{best:03d}" / "adapter")
-    loss = held_out(model, context.data.test, context.loaded.tokenizer.pad_token_id, 4).loss
-    assert loss == pytest.approx(record["test"]["adapted"], rel=1e-6)
+    assert f"The best is trial {best}" in capsys.readouterr().out
 
 
 def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
@@ -77,20 +76,20 @@ def test_goes_on_where_it_was_stopped_and_repeats_nothing(config, monkeypatch):
 
     monkeypatch.setattr(trial, "fit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        made(config)
+        search(config)
     counted = []
     monkeypatch.setattr(trial, "fit", lambda *arguments: counted.append(1) or fit(*arguments))
-    stopped = made(config)
+    stopped = search(config)
     assert len(counted) == 2
-    longer = made(dataclasses.replace(config, trials=6))
+    longer = search(dataclasses.replace(config, trials=6))
     assert len(counted) == 3 and outcomes(longer)[:5] == outcomes(stopped)
-    whole = made(dataclasses.replace(config, trials=6, output=config.output + "-whole"))
+    whole = search(dataclasses.replace(config, trials=6, output=config.output + "-whole"))
     assert outcomes(whole) == outcomes(longer)
     with pytest.raises(QweftError, match="trial-000 holds a run of another configuration"):
-        made(dataclasses.replace(config, seed=1))
+        search(dataclasses.replace(config, seeds=[1]))
 
 
-def test_a_trial_that_diverges_is_an_outcome(config, monkeypatch):
+def test_a_trial_that_diverges_is_an_outcome(config, monkeypatch, capsys):
     fit = trial.fit
 
     def diverging(model, rows, pad, training, label):
@@ -99,15 +98,15 @@ def test_a_trial_that_diverges_is_an_outcome(config, monkeypatch):
         return fit(model, rows, pad, training, label)
 
     monkeypatch.setattr(trial, "fit", diverging)
-    record = made(dataclasses.replace(config, trials=2))
+    record = search(dataclasses.replace(config, trials=2))
     assert [each["state"] for each in record["trials"]] == ["complete", "diverged"]
-    assert "diverged" in (Path(config.output) / "sweep.md").read_text()
+    assert "parameters, diverged" in capsys.readouterr().out
     monkeypatch.setattr(trial, "fit", lambda *_: (_ for _ in ()).throw(trial.DivergedError("no number", ())))
-    none = made(dataclasses.replace(config, trials=2, output=config.output + "-none"))
-    assert none["best"] is None and none["test"] is None
+    nothing = search(dataclasses.replace(config, trials=2, output=config.output + "-none"))
+    assert nothing["best"] is None and "No trial has a loss" in capsys.readouterr().out
 
 
-def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monkeypatch):
+def test_a_trial_without_memory_is_an_outcome_and_the_search_goes_on(config, monkeypatch, capsys):
     find_bases, tried, held = loop._find_bases, [], []
 
     def short_of_memory(*args):
@@ -121,28 +120,28 @@ def test_a_trial_without_memory_is_an_outcome_and_the_sweep_goes_on(config, monk
 
     monkeypatch.setattr(loop, "_find_bases", short_of_memory)
     config = dataclasses.replace(config, trials=3)
-    record = made(config)
+    record = search(config)
     assert [each["state"] for each in record["trials"]] == ["complete", "out of memory", "complete"]
-    assert "1 trial ran out of memory" in (Path(config.output) / "sweep.md").read_text()
-    assert outcomes(made(config)) == outcomes(record) and len(tried) == 3
+    assert "1 trial ran out of memory" in capsys.readouterr().out
+    assert outcomes(search(config)) == outcomes(record) and len(tried) == 3
 
 
-def test_why_a_sweep_ends(config):
-    record = made(dataclasses.replace(config, seconds=1e-6))
-    assert len(record["trials"]) == 1 and "time was spent" in record["ended"]
-    ranks = space(adapter={"r": {"values": [2, 3]}})
-    record = made(dataclasses.replace(config, space=ranks, sampler="grid", output=config.output + "-grid"))
-    assert [each["values"]["adapter.r"] for each in record["trials"]] == [2, 3]
+def test_a_search_ends_when_its_time_is_spent(config, monkeypatch):
+    monkeypatch.setattr(sizes, "budget_of", lambda text: Budget(seconds=1e-6))
+    record = search(config)
+    assert len(record["trials"]) == 1 and "time of the budget" in record["ended"]
+
+
+def test_a_search_ends_with_its_space(config):
+    record = search(with_space(config, r={"values": [2, 3]}))
+    assert sorted(each["values"]["r"] for each in record["trials"]) == [2, 3]
     assert "no further configuration" in record["ended"]
 
 
 def test_nothing_within_the_budget_is_said_before_anything_is_loaded(config, monkeypatch):
-    monkeypatch.setattr(run, "set_up", lambda *_: pytest.fail("weights were loaded"))
-    with pytest.raises(QweftError, match="max_parameters 1"):
-        made(dataclasses.replace(config, max_parameters=1))
-    typo = dataclasses.replace(config, space=space(adapter={"bond_dimensio": {"values": [1]}}))
-    with pytest.raises(QweftError, match=r"'bond_dimensio'.*bond_dimension"):
-        made(typo)
+    monkeypatch.setattr(sizes, "set_up", lambda *_: pytest.fail("weights were loaded"))
+    with pytest.raises(QweftError, match="within the budget of 1 parameters"):
+        search(dataclasses.replace(config, budget="1 parameters"))
 
 
 def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
@@ -150,7 +149,7 @@ def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
     path.write_text(yaml.safe_dump(asdict(dataclasses.replace(config, trials=4))))
 
     def start(name, number, *more):
-        words = ["sweep", str(path), "--output", str(tmp_path / name), *more]
+        words = ["tune", str(path), "--output", str(tmp_path / name), *more]
         return Forked(lambda: main(words), tmp_path / f"{name}-{number}.txt")
 
     first, second = start("two", 1), start("two", 2)
@@ -168,10 +167,10 @@ def test_two_processes_one_of_them_killed_give_what_one_gives(config, tmp_path):
 def test_files_of_others_are_not_replaced(config, tmp_path):
     output = Path(config.output)
     output.mkdir()
-    for name in ("sweep.json", "loss_by_size.png"):
+    for name in ("sizes.json", "loss_by_size.png"):
         (output / name).write_text('{"mine": 1}')
-        with pytest.raises(QweftError, match=f"holds {name}, and no sweep wrote it"):
-            made(config)
+        with pytest.raises(QweftError, match=f"holds {name}, and no search over sizes wrote it"):
+            search(config)
         assert (output / name).read_text() == '{"mine": 1}'
         (output / name).unlink()
     precious = tmp_path / "elsewhere" / "adapter" / "precious"
@@ -179,5 +178,5 @@ def test_files_of_others_are_not_replaced(config, tmp_path):
     precious.write_text("mine")
     (output / "trial-000").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(QweftError, match="is a link to"):
-        made(config)
+        search(config)
     assert precious.read_text() == "mine"

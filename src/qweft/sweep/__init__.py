@@ -1,1 +1,0 @@
-"""Search for the best configuration of one adapter: `qweft sweep`."""
