@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qweft.comparison.judge.corrections import holm
 from qweft.comparison.judge.random_effects import crossed_standard_errors
 from qweft.comparison.judge.statistics import (
     SIGNIFICANCE_LEVEL,
@@ -27,7 +28,6 @@ from qweft.comparison.judge.statistics import (
     SeedLosses,
     compare_losses,
 )
-from qweft.comparison.judge.summarise import holm
 from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from qweft.comparison.judge.halving import Rung, standings
 from qweft.comparison.judge.statistics import compare_losses
-from qweft.comparison.judge.summarise import questions, summarise
+from qweft.comparison.judge.summarise import asked_pairs, summarise
 from qweft.comparison.judge.summary import Summary, compare_methods, losses_by_seed
 from qweft.comparison.plan import rung_sizes
 from qweft.comparison.report.decision import recommend
@@ -112,7 +112,7 @@ def is_falsely_best(chance: Chance, truth: Mapping[str, float]) -> bool:
 def false_claims(summary: Mapping[str, Summary], truth: Mapping[str, float]) -> int:
     """The number of false claims on the questions of a comparison."""
     false = 0
-    for one, other in questions(summary):
+    for one, other in asked_pairs(summary):
         said, true = compare_methods(summary[one], summary[other]).direction, truth[one] - truth[other]
         apart = 100 * ((100 + truth[one]) / (100 + truth[other]) - 1)
         false += (said == "lower" and true >= 0) or (said == "higher" and true <= 0)

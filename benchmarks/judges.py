@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from qweft.comparison.judge.corrections import holm, interim_levels
 from qweft.comparison.judge.random_effects import LEVEL, StandardErrors, crossed_standard_errors, t_quantile
-from qweft.comparison.judge.summarise import holm, levels
 from qweft.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "judges.json"
@@ -192,7 +192,7 @@ def looks_rows(repeats: int) -> Iterator[dict[str, Any]]:
         random, once, shown, equal = np.random.default_rng(0), 0, 0, 0
         for _ in range(repeats):
             y = table(LOOKS[-1], rows, source, "normal", random)
-            seen = [(y[:seeds], level) for seeds, level in zip(LOOKS, levels(LOOKS), strict=True)]
+            seen = [(y[:seeds], level) for seeds, level in zip(LOOKS, interim_levels(LOOKS), strict=True)]
             once += any(_p(part) <= 0.05 for part, _ in seen)
             shown += any(_p(part) <= level for part, level in seen)
             equal += any(_equivalence_p(part + 2, 2.0) <= level for part, level in seen)
@@ -230,7 +230,7 @@ def decide(tables: Sequence[Array], correct: Callable[[list[float]], list[float]
     """
     answers = [""] * len(tables)
     seen = list(tables)
-    for seeds, level in zip(LOOKS, levels(LOOKS), strict=True):
+    for seeds, level in zip(LOOKS, interim_levels(LOOKS), strict=True):
         seen = [part if answer else y[:seeds] for answer, part, y in zip(answers, seen, tables, strict=True)]
         differences = holm([_p(part) for part in seen])
         equivalences = correct([_equivalence_p(part, MARGIN) for part in seen])

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.judge.summarise import holm, summarise
+from qweft.comparison.judge.corrections import holm
+from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.report.wording import effect_said
 from qweft.comparison.results import Run

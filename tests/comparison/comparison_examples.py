@@ -7,7 +7,7 @@ from dataclasses import replace
 from qweft.comparison import runner
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.comparison.judge.statistics import DifferenceTest, EquivalenceTest, PairedComparison, PairedLosses
-from qweft.comparison.judge.verdicts import Verdict, findings
+from qweft.comparison.judge.verdicts import Verdict, answer_questions
 from qweft.comparison.report.wording import text_of
 from qweft.comparison.results import Run
 from qweft.data.config import DataConfig
@@ -64,7 +64,7 @@ def runs(**losses):
 
 def verdicts(summary):
     """The sentences of all verdicts."""
-    return [text_of(verdict) for verdict in findings(summary)]
+    return [text_of(verdict) for verdict in answer_questions(summary)]
 
 
 def verdict(method, other, direction="not decided", difference=None, interval=None, topic="reference", room=None):

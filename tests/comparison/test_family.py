@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from benchmarks import judges
 
+from qweft.comparison.judge.corrections import holm, interim_levels
 from qweft.comparison.judge.statistics import InterimAnalysis
-from qweft.comparison.judge.summarise import holm, levels, questions, summarise, undecided
+from qweft.comparison.judge.summarise import asked_pairs, summarise, undecided_methods
 from qweft.comparison.judge.summary import compare_methods
-from qweft.comparison.judge.verdicts import findings
+from qweft.comparison.judge.verdicts import answer_questions
 from qweft.comparison.report.decision import conclusion
 from tests.comparison.comparison_examples import runs
 
@@ -25,7 +26,7 @@ def test_holm_is_the_closed_test_of_bonferroni(count):
 def test_the_family_is_every_pair_that_the_findings_ask_once():
     made = summarise(runs(lora=[1.0] * 3, qtha=[0.9] * 3, mpo=[1.0] * 3, mlp_linear=[1.0] * 3))
     asked = ("qtha", "mpo"), ("qtha", "mlp_linear"), ("qtha", "lora"), ("mpo", "lora"), ("mlp_linear", "lora")
-    assert {frozenset(pair) for pair in questions(made)} == {frozenset(pair) for pair in asked}
+    assert {frozenset(pair) for pair in asked_pairs(made)} == {frozenset(pair) for pair in asked}
 
 
 def test_the_best_method_is_corrected_for_all_pairs_unless_it_is_asked():
@@ -52,37 +53,39 @@ def test_equivalences_are_corrected_by_holm_for_the_questions_of_the_config():
 
 
 def test_the_levels_of_the_looks_add_up():
-    assert levels([3, 6, 12]) == pytest.approx([0.0125, 0.0125, 0.025])
-    assert levels([5]) == [0.05]
+    assert interim_levels([3, 6, 12]) == pytest.approx([0.0125, 0.0125, 0.025])
+    assert interim_levels([5]) == [0.05]
 
 
-def looks(*counts):
-    pairs = zip(counts, levels(counts), strict=True)
+def interim_analyses(*counts):
+    pairs = zip(counts, interim_levels(counts), strict=True)
     return [InterimAnalysis(None, level, tuple(range(n)), k, len(counts)) for k, (n, level) in enumerate(pairs, 1)]
 
 
 def test_a_question_is_decided_at_its_first_look_and_stays():
     qtha = [0.900, 0.901, 0.902, 1.3, 1.2, 1.1]
-    made = summarise(runs(lora=[1.0] * 6, qtha=qtha), looks=looks(3, 6))
+    made = summarise(runs(lora=[1.0] * 6, qtha=qtha), analyses=interim_analyses(3, 6))
     found = compare_methods(made["qtha"], made["lora"])
     assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 3, 1)
-    assert undecided(made) == set() and "An earlier look" in conclusion(made)
-    late = summarise(runs(lora=[1.0] * 6, qtha=[0.9, 0.99, 0.95, 0.93, 0.94, 0.935]), looks=looks(3, 6))
+    assert undecided_methods(made) == set() and "An earlier look" in conclusion(made)
+    late = summarise(runs(lora=[1.0] * 6, qtha=[0.9, 0.99, 0.95, 0.93, 0.94, 0.935]), analyses=interim_analyses(3, 6))
     found = compare_methods(late["qtha"], late["lora"])
     assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 6, 2)
-    assert undecided(summarise(runs(lora=[1.0] * 3, qtha=[0.9, 1.1, 0.95]), looks=looks(3, 6)[:1])) == {"lora", "qtha"}
+    assert undecided_methods(
+        summarise(runs(lora=[1.0] * 3, qtha=[0.9, 1.1, 0.95]), analyses=interim_analyses(3, 6)[:1])
+    ) == {"lora", "qtha"}
 
 
 def test_what_an_earlier_look_decided_is_open_again_once_a_run_diverges():
     """Seeds that a method got for another question count, too: to leave them out would flatter it."""
     made = summarise(
         runs(lora=[1.0] * 6, qtha=[0.9, 0.901, 0.902, None, None, 0.9], mpo=[1.0] * 3, mlp_linear=[1.0] * 3),
-        looks=looks(3, 6),
+        analyses=interim_analyses(3, 6),
     )
-    found = {(each.topic, each.other): each for each in findings(made) if each.method == "qtha"}
+    found = {(each.topic, each.other): each for each in answer_questions(made) if each.method == "qtha"}
     assert found["reference", "lora"].direction == found["circuit", ""].direction == "not decided"
     assert found["circuit", "mpo"].pairing.reason == "a run diverged at 2 of 6 seeds"
-    assert "qtha" not in undecided(made)  # no seed can decide it
+    assert "qtha" not in undecided_methods(made)  # no seed can decide it
 
 
 def test_looking_three_times_errs_at_most_one_time_in_twenty():

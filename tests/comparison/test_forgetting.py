@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qweft.comparison.judge.summary import forgotten
+from qweft.comparison.judge.forgetting import summarise_forgetting
 from qweft.core.errors import QweftError
 from qweft.evaluation.run import evaluate
 from tests.comparison.comparison_examples import comparison, results, run
@@ -27,16 +27,19 @@ RUNS = [
 
 
 def test_it_is_the_rise_of_the_mean_loss_with_the_error_over_rows():
-    found = forgotten(RUNS[1:], BASE)
+    found = summarise_forgetting(RUNS[1:], BASE)
     # means over seeds: 3.5 and 9.5; rises 1.5 on 2 tokens and 0.5 on 3
     assert found.loss == pytest.approx(13 / 5) and found.rise == pytest.approx(2 / 5)
     # without the first row the rise is 0.5 / 3, without the second 1.5 / 2
     assert found.standard_error == pytest.approx((((0.5 / 3 - 0.4) ** 2 + (1.5 / 2 - 0.4) ** 2) / 2) ** 0.5)
-    assert forgotten([BASE], None).rise is None
+    assert summarise_forgetting([BASE], None).rise is None
 
 
 def test_it_is_none_where_a_run_lacks_it():
-    assert forgotten([*RUNS[1:], run("lora", 2)], BASE) is None and forgotten([run("lora")], BASE) is None
+    assert (
+        summarise_forgetting([*RUNS[1:], run("lora", 2)], BASE) is None
+        and summarise_forgetting([run("lora")], BASE) is None
+    )
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
 def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_out(places, tmp_path, monkeypatch):
     """As where seeds that are added raise the p of another question, and so Holm's p of one that was decided."""
     left = iter([{"lora", "twin"}, {"lora", "fast", "twin"}, set()])
-    monkeypatch.setattr(runner, "undecided", lambda summary: next(left))
+    monkeypatch.setattr(runner, "undecided_methods", lambda summary: next(left))
     made = results(looking(places, tmp_path, most_seeds=7))
     every = [*range(7)]
     assert seeds_of(made, "base", "lora", "twin", "fast") == [[0], every, every, every]

@@ -10,7 +10,7 @@ from qweft.comparison.judge.searched import doubts_said
 from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import compare_methods
-from qweft.comparison.judge.verdicts import best_of, claimed, findings
+from qweft.comparison.judge.verdicts import answer_questions, best_method, compare_best
 from qweft.comparison.report.decision import conclusion, recommend
 from qweft.comparison.report.wording import text_of
 from tests.comparison.comparison_examples import ADAPTERS, run, runs
@@ -21,7 +21,7 @@ STEADY = [1.0, 1.001, 0.999]
 
 
 def found(**losses):
-    return findings(summarise(runs(**losses)))
+    return answer_questions(summarise(runs(**losses)))
 
 
 def topic_of(verdict):
@@ -98,18 +98,18 @@ def test_a_method_that_differs_in_more_than_its_core_is_no_control(changes, lack
     for method in ("mpo", "mlp_linear"):
         own = {"adapter": {**ADAPTERS[method], **changes.get(method, {})}, "steps": changes.get("steps", 4)}
         made += [run(method, seed, 1.0, **own) for seed in range(3)]
-    answer = findings(summarise(made))[0]
+    answer = answer_questions(summarise(made))[0]
     assert answer.direction == "open" and any(lacking in each for each in answer.lacking)
 
 
 def test_of_several_candidates_the_nearest_true_control_counts():
     identity = [run("plain", s, 1.0, adapter={"preset": "mpo", "core": "identity", "r": 8}) for s in range(3)]
-    both = findings(summarise(identity + runs(lora=[1.0] * 3, mpo=[1.0] * 3, qtha=[0.9] * 3)))
+    both = answer_questions(summarise(identity + runs(lora=[1.0] * 3, mpo=[1.0] * 3, qtha=[0.9] * 3)))
     assert one(both, "control", "qtha").other == "mpo"
-    alone = findings(summarise(identity + runs(lora=[1.0] * 3, qtha=[0.9] * 3)))
+    alone = answer_questions(summarise(identity + runs(lora=[1.0] * 3, qtha=[0.9] * 3)))
     assert one(alone, "control", "qtha").other == "plain"
     forms = runs(lora=[1.0] * 3, mlp_weighted=[1.0] * 3, mlp_linear=[1.0] * 3, qtha=[0.9] * 3, qwthn=[0.9] * 3)
-    pairs = [(each.method, each.other) for each in findings(summarise(forms)) if topic_of(each) == "control"]
+    pairs = [(each.method, each.other) for each in answer_questions(summarise(forms)) if topic_of(each) == "control"]
     assert pairs == [("qtha", "mlp_linear"), ("qwthn", "mlp_weighted")]
 
 
@@ -122,29 +122,29 @@ def test_the_first_sentences_answer_for_the_circuit_as_its_verdict_does():
     wide = summarise(runs(**losses), "lora", 50.0)
     alone = compare_methods(wide["qtha"], wide["mpo"], InterimAnalysis()).equivalence.farthest
     summary = summarise(runs(**losses), "lora", 1.01 * alone)
-    answer, *controls = [each for each in findings(summary) if each.topic == "circuit"]
+    answer, *controls = [each for each in answer_questions(summary) if each.topic == "circuit"]
     assert {each.other: each.direction for each in controls} == {"mpo": "not decided", "mlp_linear": "lower"}
     (pairing,) = [each.pairing for each in controls if each.other == "mpo"]
     assert pairing.equivalence.p_value < 0.05 < pairing.equivalence.corrected_p
     assert answer.direction == "not decided" and text_of(answer) in conclusion(summary)
     assert "not needed" not in conclusion(summary)
-    every = findings(summarise(runs(**losses), "lora", 4 * alone))[0]
+    every = answer_questions(summarise(runs(**losses), "lora", 4 * alone))[0]
     assert every.direction == "equivalent" and "not needed" in text_of(every)
 
 
 def test_what_is_claimed_beside_the_questions():
     base = run("base", 0, 2.0)
     summary = summarise([base, *runs(lora=[1.0] * 3, dora=BETTER, mpo=[0.97, 0.98, 0.96], ia3=[1.0, None, 1.0])])
-    assert [(each.method, each.other) for each in claimed(summary)] == [("dora", "lora"), ("dora", "mpo")]
-    assert claimed(summary, is_recommended=True) == []
+    assert [(each.method, each.other) for each in compare_best(summary)] == [("dora", "lora"), ("dora", "mpo")]
+    assert compare_best(summary, is_recommended=True) == []
     lost = summarise([base, *runs(lora=[1.0, None, 1.0], dora=BETTER, mpo=[1.0] * 3)])
-    assert [(each.method, each.other) for each in claimed(lost, is_recommended=True)] == [("dora", "mpo")]
+    assert [(each.method, each.other) for each in compare_best(lost, is_recommended=True)] == [("dora", "mpo")]
 
 
 def test_methods_are_compared_at_the_seeds_that_both_have():
     hard = [0.0, 0.01, -0.01, 0.2, 0.21, 0.19]
     made = runs(lora=[1.2 + each for each in hard], mpo=[1.0 + each for each in hard], lora_r1=[1.05, 1.06, 1.04])
-    assert best_of(summarise(made)) == "mpo" == recommend(summarise(made, "lora")).method
+    assert best_method(summarise(made)) == "mpo" == recommend(summarise(made, "lora")).method
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from research.evidence import names, read
 
 from qweft.comparison.judge.summarise import summarise
-from qweft.comparison.judge.verdicts import best_of
+from qweft.comparison.judge.verdicts import best_method
 from qweft.comparison.report.content import Content
 from qweft.comparison.report.decision import recommend
 
@@ -43,7 +43,7 @@ def verdicts(record):
     found = recommend(summarise(content.runs, content.reference, margin, is_strict=True))
     searched = {each.method: [each.best, rounded(each.shortfall.percent), each.at_end] for each in content.search}
     return {
-        "best": best_of(content.summary),
+        "best": best_method(content.summary),
         "recommended": found and [found.method, found.seed],
         "losses": {name: rounded(entry.eval_loss) for name, entry in content.summary.items()},
         "searched": searched,

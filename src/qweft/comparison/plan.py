@@ -8,9 +8,9 @@ from typing import Any
 
 from qweft.comparison.checks import check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
+from qweft.comparison.judge.corrections import interim_levels
 from qweft.comparison.judge.rates import Losses, following, next_rate
 from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
-from qweft.comparison.judge.summarise import levels
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.timing import Budget, budget_of
 from qweft.core.errors import QweftError
@@ -90,7 +90,7 @@ class Plan:
         """How each look judges."""
         if len(self.looks) == 1:
             return [SINGLE_ANALYSIS]
-        shares = levels([len(seeds) for seeds in self.looks])
+        shares = interim_levels([len(seeds) for seeds in self.looks])
         pairs = enumerate(zip(self.looks, shares, strict=True), 1)
         return [InterimAnalysis(None, level, seeds, number, len(shares)) for number, (seeds, level) in pairs]
 

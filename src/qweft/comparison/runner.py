@@ -14,7 +14,7 @@ from rich.text import Text
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.judge.halving import Rung
 from qweft.comparison.judge.statistics import InterimAnalysis
-from qweft.comparison.judge.summarise import summarise, undecided
+from qweft.comparison.judge.summarise import summarise, undecided_methods
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Plan, resolve
@@ -112,7 +112,7 @@ def run(it: Prepared) -> tuple[list[Run], list[InterimAnalysis]]:
         runs = _make_runs(it, asked, seeds, runs, looks or [look])
         looks.append(look)
         summary = judge(it, runs, looks)
-        names = undecided(summary)
+        names = undecided_methods(summary)
         asked = [method for method in it.plan.methods if method.name in names]
         if look.planned > 1:
             left = f"not decided for {', '.join(each.name for each in asked)}" if asked else "no seed decides more"

@@ -1,117 +1,121 @@
-"""All methods of a comparison judged together: Holm's correction, and looks at a growing number of seeds."""
+"""All methods of a comparison judged together: corrected for its questions, at each interim analysis."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from qweft.comparison.judge.statistics import SIGNIFICANCE_LEVEL, SINGLE_ANALYSIS, InterimAnalysis
-from qweft.comparison.judge.summary import Summary, compare_methods, summary_of
-from qweft.comparison.judge.verdicts import best_of, findings
+from qweft.comparison.judge.corrections import Correction, bonferroni, holm
+from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
+from qweft.comparison.judge.summary import Summary, compare_methods, summarise_method
+from qweft.comparison.judge.verdicts import best_method, list_questions, trained_methods
 from qweft.comparison.results import BASE, Run
 
 Pair = tuple[str, str]
-Correction = Callable[[Sequence[float]], list[float]]
 
 
 def summarise(
     runs: Sequence[Run],
     reference: str = "lora",
     equivalent_within: float | None = None,
-    looks: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,),
+    analyses: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,),
     is_strict: bool = False,
 ) -> dict[str, Summary]:
-    """Return a summary of each method, in the order in which the methods first appear, the base model first."""
-    groups: dict[str, list[Run]] = {}
+    """Return a summary of each method, in the order in which the methods first appear, the base model first.
+
+    Args:
+        runs: Those of all methods.
+        reference: The method that the others are compared with.
+        equivalent_within: Margin of equivalence in percent.
+        analyses: The interim analyses that were made.
+        is_strict: Whether all claims share one level, as those of a recommendation.
+    """
+    runs_by_method: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.method != BASE):
-        groups.setdefault(run.method, []).append(run)
-    groups = {name: sorted(group, key=lambda run: run.seed) for name, group in groups.items()}
-    untouched, others = groups[BASE][0] if BASE in groups else None, groups.get(reference, [])
-    made = {name: summary_of(group, reference, others, untouched) for name, group in groups.items()}
-    margin = {name: replace(each, equivalent_within=equivalent_within) for name, each in made.items()}
-    return judged(margin, looks, is_strict)
+        runs_by_method.setdefault(run.method, []).append(run)
+    for method_runs in runs_by_method.values():
+        method_runs.sort(key=lambda run: run.seed)
+    base_run = runs_by_method[BASE][0] if BASE in runs_by_method else None
+    reference_runs = runs_by_method.get(reference, [])
+    summary: dict[str, Summary] = {}
+    for name, method_runs in runs_by_method.items():
+        entry = summarise_method(method_runs, reference, reference_runs, base_run)
+        summary[name] = replace(entry, equivalent_within=equivalent_within)
+    return judge_pairs(summary, analyses, is_strict)
 
 
-def questions(summary: Mapping[str, Summary]) -> list[Pair]:
-    """Return the pairs of methods that the findings compare, each once: what the configuration asks."""
-    found: dict[frozenset[str], Pair] = {}
-    for each in findings(summary):
-        if each.other:
-            found.setdefault(frozenset((each.method, each.other)), (each.method, each.other))
-    return list(found.values())
+def asked_pairs(summary: Mapping[str, Summary]) -> list[Pair]:
+    """Return the pairs of methods that the config asks to compare, each once."""
+    pairs: dict[frozenset[str], Pair] = {}
+    for _, method, other in list_questions(summary):
+        if other is not None:
+            pairs.setdefault(frozenset((method.method, other.method)), (method.method, other.method))
+    return list(pairs.values())
 
 
-def judged(
-    summary: Mapping[str, Summary], looks: Sequence[InterimAnalysis], is_strict: bool = False
+def judge_pairs(
+    summary: Mapping[str, Summary], analyses: Sequence[InterimAnalysis], is_strict: bool = False
 ) -> dict[str, Summary]:
-    """Return the summary with each question's look: the first that decides, else the last, p corrected by `holm`."""
-    everyone = list(combinations([name for name, entry in summary.items() if entry.kind != "base"], 2))
-    # without the reference, results alone say with which method the others are compared: any pair may be claimed
-    is_lost = any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
-    asked = everyone if is_strict and is_lost else questions(summary)
-    found: dict[str, dict[str, InterimAnalysis]] = {name: {} for name in summary}
+    """Return the summary with the analysis of each pair: the first that decides, else the last, with corrected p."""
+    by_method: dict[str, dict[str, InterimAnalysis]] = {name: {} for name in summary}
 
-    def note(pair: Pair, look: InterimAnalysis) -> None:
-        found[pair[0]][pair[1]] = found[pair[1]][pair[0]] = look
+    def keep(pair: Pair, analysis: InterimAnalysis) -> None:
+        one, other = pair
+        by_method[one][other] = analysis
+        by_method[other][one] = analysis
 
-    best = best_of(summary)
-    for pair, look in zip(everyone, _corrected(summary, everyone, looks[-1]), strict=True):
-        if best in pair:  # only results tell which is best: corrected for all pairs
-            note(pair, look)
+    all_pairs = list(combinations([entry.method for entry in trained_methods(summary)], 2))
+    best = best_method(summary)
+    for pair, analysis in _correct_pairs(summary, all_pairs, analyses[-1], holm).items():
+        if best in pair:  # the results alone tell which method is best, so any pair could have been claimed
+            keep(pair, analysis)
+
+    questions = all_pairs if is_strict and _is_reference_lost(summary) else asked_pairs(summary)
     decided: set[Pair] = set()
-    for each in looks:
-        for pair, look in zip(asked, _corrected(summary, asked, each, is_strict), strict=True):
+    for planned in analyses:
+        corrected = _correct_pairs(summary, questions, planned, bonferroni if is_strict else holm)
+        for pair in questions:
             if pair in decided:
                 continue
-            note(pair, look)
-            if compare_methods(summary[pair[0]], summary[pair[1]], look).direction != "not decided":
+            keep(pair, corrected[pair])
+            one, other = pair
+            if compare_methods(summary[one], summary[other], corrected[pair]).direction != "not decided":
                 decided.add(pair)
-    made = tuple(looks) if looks[-1].planned > 1 else ()
-    return {name: replace(entry, looks=found[name], looks_made=made) for name, entry in summary.items()}
+
+    made = tuple(analyses) if analyses[-1].planned > 1 else ()
+    return {name: replace(entry, analyses=by_method[name], analyses_made=made) for name, entry in summary.items()}
 
 
-def _corrected(
-    summary: Mapping[str, Summary], family: Sequence[Pair], look: InterimAnalysis, is_strict: bool = False
-) -> list[InterimAnalysis]:
-    """Return the look with each pair's corrected p of a difference, and of equivalence."""
+def _is_reference_lost(summary: Mapping[str, Summary]) -> bool:
+    """Whether the reference diverged: the results then tell with which method the others are compared."""
+    return any(name == entry.reference and entry.eval_loss is None for name, entry in summary.items())
+
+
+def _correct_pairs(
+    summary: Mapping[str, Summary], pairs: Sequence[Pair], analysis: InterimAnalysis, correction: Correction
+) -> dict[Pair, InterimAnalysis]:
+    """Return the analysis of each pair, with the p of its difference and of its equivalence corrected."""
     difference_ps: list[float | None] = []
     equivalence_ps: list[float | None] = []
-    for one, other in family:
-        pairing = compare_methods(summary[one], summary[other], look)
+    for one, other in pairs:
+        pairing = compare_methods(summary[one], summary[other], analysis)
         difference_ps.append(None if pairing.difference is None else pairing.difference.p_value)
         equivalence_ps.append(None if pairing.equivalence is None else pairing.equivalence.p_value)
-    correct = bonferroni if is_strict else holm
-    corrected = zip(_correct(difference_ps, correct), _correct(equivalence_ps, correct), strict=True)
-    return [replace(look, p_value=p, equivalence_p=equal) for p, equal in corrected]
+    corrected = zip(_correct(difference_ps, correction), _correct(equivalence_ps, correction), strict=True)
+    analyses = [replace(analysis, p_value=p, equivalence_p=equivalence_p) for p, equivalence_p in corrected]
+    return dict(zip(pairs, analyses, strict=True))
 
 
-def _correct(p_values: Sequence[float | None], correct: Correction) -> list[float | None]:
+def _correct(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
     """Return the corrected p of each question; one without a p keeps `None`, and counts."""
-    corrected = correct([1.0 if p is None else p for p in p_values])
-    return [None if p is None else larger for p, larger in zip(p_values, corrected, strict=True)]
+    corrected = correction([1.0 if p_value is None else p_value for p_value in p_values])
+    return [None if p_value is None else larger for p_value, larger in zip(p_values, corrected, strict=True)]
 
 
-def undecided(summary: Mapping[str, Summary]) -> set[str]:
+def undecided_methods(summary: Mapping[str, Summary]) -> set[str]:
     """Return the methods of the questions that further seeds may decide: none of their runs diverged."""
-    pairs = {pair: compare_methods(summary[pair[0]], summary[pair[1]]) for pair in questions(summary)}
-    open_pairs = [pair for pair, each in pairs.items() if each.direction == "not decided" and each.difference]
-    return {name for pair in open_pairs for name in pair}
-
-
-def bonferroni(p_values: Sequence[float]) -> list[float]:
-    """Return Bonferroni's corrected p, min(1, count * p), of each question."""
-    return [min(1.0, len(p_values) * p) for p in p_values]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's corrected p (1979), max over j <= i of min(1, (count - j + 1) p_(j)), of each question."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    found, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        found[place] = largest
-    return found
-
-
-def levels(seeds: Sequence[int]) -> list[float]:
-    """Return 0.05 (n_j - n_(j - 1)) / n_last, the level of each look at n_j seeds; they add up to 0.05."""
-    return [SIGNIFICANCE_LEVEL * (own - before) / seeds[-1] for before, own in zip([0, *seeds], seeds, strict=False)]
+    undecided: set[str] = set()
+    for one, other in asked_pairs(summary):
+        pairing = compare_methods(summary[one], summary[other])
+        if pairing.difference is not None and pairing.direction == "not decided":
+            undecided |= {one, other}
+    return undecided

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean, median, stdev
 from typing import Any
 
+from qweft.comparison.judge.forgetting import Forgetting, summarise_forgetting
 from qweft.comparison.judge.statistics import (
     NOT_COMPARED,
     SINGLE_ANALYSIS,
@@ -17,17 +18,9 @@ from qweft.comparison.judge.statistics import (
 from qweft.comparison.method_kinds import Kind, core_of, kind_of, maps_of
 from qweft.comparison.results import BASE, RowLosses, Run
 from qweft.comparison.timing import most_by_others
-from qweft.evaluation.scores import ratio
 
-
-@dataclass(frozen=True)
-class Forgotten:
-    """One method's forgetting, measured on other data."""
-
-    source: str
-    loss: float
-    rise: float | None = None  # loss minus the base model's; `None` for the base model, or without its run
-    standard_error: float | None = None  # of the rise, over rows
+LARGEST_EXPONENT = 700
+"""Perplexity is infinite for a larger loss: exp overflows above 709."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,10 @@ class Summary:
     cpu_by_others: float | None = None  # largest share beside its steps
     peak_memory_bytes: float | None = None
     adapter_bytes: float | None = None
-    forgetting: Forgotten | None = None
+    forgetting: Forgetting | None = None
     equivalent_within: float | None = None  # margin in percent
-    looks: Mapping[str, InterimAnalysis] = field(default_factory=dict)  # by the other method's name
-    looks_made: tuple[InterimAnalysis, ...] = ()  # empty if it looked once
+    analyses: Mapping[str, InterimAnalysis] = field(default_factory=dict)  # by the other method's name
+    analyses_made: tuple[InterimAnalysis, ...] = ()  # empty if a single one was planned
 
     @property
     def losses(self) -> dict[int, float | None]:
@@ -73,28 +66,38 @@ class Summary:
         return SeedLosses(self.losses, dict(zip(self.seeds, self.eval_row_losses, strict=True)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the summary as a JSON-compatible dict, without row losses: the runs hold them."""
+        """Return it as in results.json, without row losses: the runs hold them."""
         record = asdict(replace(self, eval_row_losses=(), difference=NOT_COMPARED))
         del record["eval_row_losses"]
-        return {**record, "difference": self.difference.to_json()}
+        record["difference"] = self.difference.to_json()
+        record["looks"] = record.pop("analyses")
+        record["looks_made"] = record.pop("analyses_made")
+        return record
 
 
 def compare_methods(method: Summary, other: Summary, analysis: InterimAnalysis | None = None) -> PairedComparison:
     """Compare two methods; without an analysis by that of the family of questions, or else uncorrected."""
-    analysis = analysis or method.looks.get(other.method, SINGLE_ANALYSIS)
+    analysis = analysis or method.analyses.get(other.method, SINGLE_ANALYSIS)
     return compare_losses(method.by_seed, other.by_seed, analysis, method.equivalent_within)
 
 
-def summary_of(runs: list[Run], reference: str, others: list[Run], untouched: Run | None) -> Summary:
-    """Return one method's summary, with differences from the reference and forgetting against the base model."""
+def summarise_method(
+    runs: Sequence[Run], reference: str, reference_runs: Sequence[Run], base_run: Run | None
+) -> Summary:
+    """Return the summary of one method's runs, beside those of the reference and the base model's one.
+
+    Args:
+        runs: The method's, in the order of their seeds.
+        reference: Name of the reference.
+        reference_runs: Its runs; empty if it has none.
+        base_run: The base model's run, from which forgetting is told.
+    """
     first = runs[0]
-    finite = [run.eval_loss for run in runs if run.eval_loss is not None]
-    diverged = len(runs) - len(finite)
-    loss = None if diverged else mean(finite)
-    train = [run.late_train_loss for run in runs if run.late_train_loss is not None]
-    # the base model has one run, which stands for every seed
-    own = [replace(first, seed=run.seed) for run in others] if first.method == BASE else runs
-    size, other_size = first.trainable_parameters, others[0].trainable_parameters if others else 0
+    losses = [run.eval_loss for run in runs]
+    mean_loss = mean_of_all(losses)
+    is_base = first.method == BASE
+    # The base model has one run, which stands for every seed.
+    paired_runs = [replace(first, seed=run.seed) for run in reference_runs] if is_base else runs
     return Summary(
         method=first.method,
         kind=kind_of(first.method, first.adapter),
@@ -105,21 +108,21 @@ def summary_of(runs: list[Run], reference: str, others: list[Run], untouched: Ru
         seeds=tuple(run.seed for run in runs),
         learning_rate=first.learning_rate,
         steps=max(run.steps for run in runs),
-        trainable_parameters=size,
-        parameter_difference=100 * (size / other_size - 1) if other_size else None,
-        late_train_loss=mean(train) if len(train) == len(runs) else None,
-        eval_losses=tuple(run.eval_loss for run in runs),
+        trainable_parameters=first.trainable_parameters,
+        parameter_difference=_parameter_difference(first, reference_runs),
+        late_train_loss=mean_of_all([run.late_train_loss for run in runs]),
+        eval_losses=tuple(losses),
         eval_row_losses=tuple(run.independent_losses for run in runs),
-        eval_loss=loss,
-        eval_loss_deviation=None if diverged else deviation(finite),
-        perplexity=None if loss is None else (math.exp(loss) if loss < 700 else math.inf),
-        diverged=diverged,
-        difference=compare_losses(losses_by_seed(own), losses_by_seed(others)),
-        step_seconds=_middle(runs, "step_seconds_median"),
+        eval_loss=mean_loss,
+        eval_loss_deviation=_deviation_of_all(losses),
+        perplexity=_perplexity(mean_loss),
+        diverged=losses.count(None),
+        difference=compare_losses(losses_by_seed(paired_runs), losses_by_seed(reference_runs)),
+        step_seconds=_median_of_known([run.step_seconds_median for run in runs]),
         cpu_by_others=most_by_others(runs),
-        peak_memory_bytes=_middle(runs, "peak_memory_bytes"),
-        adapter_bytes=_middle(runs, "adapter_bytes"),
-        forgetting=forgotten(runs, None if first.method == BASE else untouched),
+        peak_memory_bytes=_median_of_known([run.peak_memory_bytes for run in runs]),
+        adapter_bytes=_median_of_known([run.adapter_bytes for run in runs]),
+        forgetting=summarise_forgetting(runs, None if is_base else base_run),
     )
 
 
@@ -129,37 +132,33 @@ def losses_by_seed(runs: Sequence[Run]) -> SeedLosses:
     return SeedLosses(totals, {run.seed: run.independent_losses for run in runs})
 
 
-def mean(values: Sequence[float]) -> float | None:
-    """Return the arithmetic mean, or `None` without values."""
-    return fmean(values) if values else None
+def mean_of_all(values: Sequence[float | None]) -> float | None:
+    """Return the arithmetic mean; `None` if a value is missing, since the rest would flatter what diverged."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
 
 
-def deviation(values: Sequence[float]) -> float | None:
-    """Return the sample standard deviation (denominator n - 1), or `None` with fewer than two values."""
-    return stdev(values) if len(values) > 1 else None
+def _deviation_of_all(values: Sequence[float | None]) -> float | None:
+    """Return the sample standard deviation (denominator n - 1); `None` if one is missing, or with fewer than two."""
+    known = [value for value in values if value is not None]
+    return stdev(known) if 1 < len(known) == len(values) else None
 
 
-def _middle(runs: list[Run], name: str) -> float | None:
-    """Return the median of a field over the runs that measured it."""
-    values = [value for value in (getattr(run, name) for run in runs) if value is not None]
-    return float(median(values)) if values else None
+def _median_of_known(values: Sequence[float | None]) -> float | None:
+    """Return the median of the runs that measured it; `None` without one."""
+    known = [value for value in values if value is not None]
+    return float(median(known)) if known else None
 
 
-def forgotten(runs: Sequence[Run], base: Run | None) -> Forgotten | None:
-    """Return a method's forgetting; `None` if it was not measured in all of its runs."""
-    found = [run.forgetting for run in runs if run.forgetting is not None]
-    losses = [entry["loss"] for entry in found if entry["loss"] is not None]
-    if not losses or len(losses) < len(runs):
+def _perplexity(loss: float | None) -> float | None:
+    """Return exp(loss)."""
+    if loss is None:
         return None
-    source = str(found[0]["source"])
-    loss = math.fsum(losses) / len(losses)
-    if base is None or base.forgetting is None:
-        return Forgotten(source, loss)
-    before = base.forgetting["row_losses"]
-    after = [entry["row_losses"] for entry in found]
-    rows = [
-        (math.fsum(row[0] for row in each) / len(each) - theirs, tokens)
-        for (theirs, tokens), each in zip(before, zip(*after, strict=True), strict=True)
-    ]
-    rise, error = ratio(rows)
-    return Forgotten(source, loss, rise, error)
+    return math.exp(loss) if loss < LARGEST_EXPONENT else math.inf
+
+
+def _parameter_difference(run: Run, reference_runs: Sequence[Run]) -> float | None:
+    """Return by how many percent a method has more trainable parameters than the reference."""
+    if not reference_runs or not reference_runs[0].trainable_parameters:
+        return None
+    return 100 * (run.trainable_parameters / reference_runs[0].trainable_parameters - 1)

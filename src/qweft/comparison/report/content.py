@@ -17,7 +17,7 @@ from qweft.comparison.judge.searched import Search, doubts_said, searches, with_
 from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import Summary
-from qweft.comparison.judge.verdicts import Topic, Verdict, claimed, findings
+from qweft.comparison.judge.verdicts import Topic, Verdict, answer_questions, compare_best
 from qweft.comparison.report.decision import Recommendation, conclusion
 from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, pareto_figure, search_figure
 from qweft.comparison.report.wording import ANSWERS, caveats, judged_by
@@ -90,9 +90,9 @@ class Content:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """The verdicts, then what the conclusion claims beside them, with what the searches leave open of each."""
-        found = findings(self.summary)
+        found = answer_questions(self.summary)
         asked = {frozenset((each.method, each.other)) for each in found}
-        claims = claimed(self.summary, bool(self.recommendation))
+        claims = compare_best(self.summary, bool(self.recommendation))
         beside = [each for each in claims if frozenset((each.method, each.other)) not in asked]
         return with_doubts([*found, *beside], self.search)
 

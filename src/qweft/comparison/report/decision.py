@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qweft.comparison.judge.halving import Rung
 from qweft.comparison.judge.statistics import PairedComparison
 from qweft.comparison.judge.summary import Summary, compare_methods
-from qweft.comparison.judge.verdicts import best_of, findings
+from qweft.comparison.judge.verdicts import answer_questions, best_method
 from qweft.comparison.report.wording import called, limit_said, lower_by, text_of
 from qweft.comparison.results import BASE
 from qweft.core.text import listed, many
@@ -35,7 +35,7 @@ class Recommendation:
 
 def conclusion(summary: Mapping[str, Summary]) -> str:
     """Return the method with the lowest loss, how it stands against each other one, and whether the circuits help."""
-    name = best_of(summary)
+    name = best_method(summary)
     if name is None:
         return "No method has a held-out loss at each of its seeds."
     best = summary[name]
@@ -52,7 +52,7 @@ def recommend(
     summary: Mapping[str, Summary], rungs: Sequence[Rung] = (), untried: Sequence[str] = ()
 ) -> Recommendation | None:
     """Return which method to use, by pairs fixed before the test rows were read; `None` if every method diverged."""
-    best = best_of(summary)
+    best = best_method(summary)
     if best is None:
         return None
     reference = summary.get(summary[best].reference)
@@ -153,4 +153,4 @@ def _circuits_and_diverged(summary: Mapping[str, Summary]) -> list[str]:
     """Return a sentence on each circuit, against its controls, and one on the methods that diverged."""
     names = [entry.method for entry in summary.values() if entry.kind != "base" and entry.eval_loss is None]
     lost = [f"Not compared, as a run diverged: {listed(names)}."] if names else []
-    return [*(text_of(each) for each in findings(summary) if each.topic == "circuit" and not each.other), *lost]
+    return [*(text_of(each) for each in answer_questions(summary) if each.topic == "circuit" and not each.other), *lost]

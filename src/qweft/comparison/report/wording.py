@@ -171,7 +171,7 @@ def judged_by(summary: Mapping[str, Summary], is_strict: bool) -> list[str]:
         f"p is corrected for the number of questions ({correction}), that of equivalence likewise. Intervals are not "
         "corrected."
     ]
-    if made := next((entry.looks_made for entry in summary.values()), ()):
+    if made := next((entry.analyses_made for entry in summary.values()), ()):
         levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
         lines.append(
             f"Seeds were added while they could decide a question: {len(made)} of {made[0].planned} planned looks, "
