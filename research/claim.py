@@ -61,7 +61,7 @@ PANELS = {"claim": "one rate for all, 5e-5", "claim-own-rates": "each at its own
 CURVES = {
     "lora": ("LoRA, rank 4", 0),
     "qtha": ("qtha, small", 1),
-    "qtha_256": ("qtha, as on record", 3),
+    "qtha_256": ("qtha, authors' size", 3),
     "mpo": ("qtha, no circuit", 2),
 }
 
