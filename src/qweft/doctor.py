@@ -15,7 +15,7 @@ import torch
 from packaging.requirements import Requirement
 
 from qweft.core.files import cache_folder
-from qweft.core.text import progress
+from qweft.core.progress import progress
 
 STEPS, ROWS = 12, 8
 ADAPTER = {"preset": "qtha", "r": 3, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj", "v_proj"]}

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.report.table import COLUMNS, SHORT, markdown_rows, summary_rows, table_of
-from qweft.core.text import escaped
+from qweft.core.text import escape_markdown
 from tests.comparison.comparison_examples import run, runs
 
 SUMMARY = summarise(
@@ -39,5 +39,5 @@ def test_a_terminal_of_80_characters_loses_no_digits():
 
 def test_markdown_has_one_line_a_method_and_escapes_bars():
     summary = summarise([run("lora", 0, 1.0), run("a|b", 0, 1.0)])
-    lines = markdown_rows([[escaped(cell) for cell in row] for row in summary_rows(summary)]).splitlines()
+    lines = markdown_rows([[escape_markdown(cell) for cell in row] for row in summary_rows(summary)]).splitlines()
     assert len(lines) == 4 and lines[1].startswith("|---|---:|") and r"a\|b" in lines[3]

@@ -13,7 +13,7 @@ from torch import nn
 
 from qweft.adapter.branch import count_parameters
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.method.fields import QwthnFields
 
 Config = TypeVar("Config", bound=QwthnFields)
@@ -24,7 +24,7 @@ PARTS = 2**40
 def largest_share(model: Any, numbers: int, config: Config) -> Config:
     """Return a config of sparse maps with the largest share of outputs, up to its own, that a budget allows."""
     if not isinstance(model, nn.Module) or any(isinstance(each, BaseTunerLayer) for each in model.modules()):
-        raise QweftError(f"for_budget counts on a loaded model without adapters, got {shown(model)}")
+        raise QweftError(f"for_budget counts on a loaded model without adapters, got {short_repr(model)}")
     if config.expand != "sparse":
         raise QweftError(f"a budget sets the share of a sparse map, and expand is {config.expand!r}; leave it out")
     without_numbers: dict[int, Any] = {

@@ -25,7 +25,7 @@ from torch import nn
 
 from qweft.adapter.config import QwthnConfig, peft_type
 from qweft.core.errors import QweftError
-from qweft.core.text import cut, some
+from qweft.core.text import join_few, shorten
 from qweft.internals.keys import COMPILED, is_compiled
 from qweft.internals.peft import HAS_ADAPTERS
 from qweft.method.saved import file_key, read_saved, shapes_in, unreadable
@@ -46,8 +46,8 @@ def read_config(folder: Path) -> PeftConfig:
         raise QweftError(f"{path}: {error}") from error
     except Exception as error:  # ImportError of a package that a method needs, and anything over a wrong value
         raise QweftError(
-            f"{path}: PEFT does not read it ({type(error).__name__}: {cut(str(error), 300)}); install what its method "
-            "needs, or get the file that was saved with the adapter"
+            f"{path}: PEFT does not read it ({type(error).__name__}: {shorten(str(error), 300)}); install what its "
+            "method needs, or get the file that was saved with the adapter"
         ) from error
     return config
 
@@ -138,8 +138,8 @@ def check_tensors(model: Any, adapter_name: str, given: Mapping[str, torch.Tenso
             )
     if replaced:
         warnings.warn(
-            f"the file of adapter {adapter_name!r} holds embeddings or biases of the base model ({some(replaced)}); "
-            "they replace those of this model, for every adapter",
+            f"the file of adapter {adapter_name!r} holds embeddings or biases of the base model "
+            f"({join_few(replaced)}); they replace those of this model, for every adapter",
             stacklevel=2,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 from qweft.adapter.functions import FUNCTIONS, Function
 from qweft.adapter.maps import MAPS, PLAIN
 from qweft.core.files import write_bytes
-from qweft.core.text import escaped
+from qweft.core.text import escape_markdown
 from qweft.method.fields import QwthnFields
 from qweft.method.names import TWINS, formula, function_of, unread
 from qweft.method.saved import WEIGHTS, shapes_in
@@ -58,7 +58,9 @@ def method_section(config: QwthnFields, shapes: Mapping[str, tuple[int, ...]]) -
     method = METHOD if function or "mpo" in (config.compress, config.expand) else ""
     sizes = [f", {name} {getattr(at, name):g}" for name in SIZES if name not in unread(vars(config))]
     patterns = {"ranks": config.rank_pattern, "alphas": config.alpha_pattern}
-    differing = "".join(f"; {name} that differ: {escaped(str(each))}" for name, each in patterns.items() if each)
+    differing = "".join(
+        f"; {name} that differ: {escape_markdown(str(each))}" for name, each in patterns.items() if each
+    )
     unit = "bytes of packed directions" if at.basis_bits < PLAIN and config.has_fixed_map else "numbers"
     untrained = f"\n- not trained, and in the file: {fixed:,} {unit}" if fixed else ""
     return f"""{HEADING}

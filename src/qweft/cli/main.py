@@ -13,7 +13,8 @@ from qweft.cli import adapters, comparisons, machine  # noqa: F401  # they fill 
 from qweft.cli.command import COMMANDS
 from qweft.cli.terminal import complain, hush_libraries
 from qweft.core.errors import ASKED_TO_STOP, QweftError, StoppedError, memory_said
-from qweft.core.text import near, protect_streams, shown
+from qweft.core.streams import protect_streams
+from qweft.core.text import nearest_name, short_repr
 
 MEMORY = "take fewer or shorter rows at a time, model.quantization, or a machine or a device with more memory"
 """The way out where the work that needs too much is not known."""
@@ -84,7 +85,7 @@ def _message(error: Exception, words: Sequence[str]) -> str | None:
     elif (memory := memory_said(error)) is not None:
         message = f"the memory is too small ({memory}); {MEMORY}"
     elif isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError | ConnectionError):
-        place = "the output" if error.filename is None else shown(str(error.filename))
+        place = "the output" if error.filename is None else short_repr(str(error.filename))
         way = "make room on the disk, or see to its permissions, then give the same command again"
         message = f"{place} cannot be read or written ({error.strerror}); {way}"
     else:
@@ -134,7 +135,7 @@ def _dispatch(words: list[str]) -> None:
     elif name in FORMER:
         raise QweftError(f"qweft {name} is {FORMER[name]}")
     else:
-        close = near(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
+        close = nearest_name(name, [*COMMANDS, "--help", "--version"], cutoff=0.75)
         raise QweftError(f"unknown command {name}; " + (f"did you mean {close}?" if close else "see qweft --help"))
 
 

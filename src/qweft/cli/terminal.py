@@ -7,7 +7,7 @@ from typing import Any
 
 from qweft.core.files import finite
 from qweft.core.redaction import without_secrets
-from qweft.core.text import json_text, plain
+from qweft.core.text import json_text, strip_controls
 
 
 def show(renderable: Any) -> None:
@@ -37,4 +37,4 @@ def hush_libraries() -> None:
 
 def complain(sentence: str) -> None:
     """Print a sentence on standard error, without credentials: errors of other packages may repeat some."""
-    print(plain(f"qweft: {without_secrets(sentence)}"), file=sys.stderr)
+    print(strip_controls(f"qweft: {without_secrets(sentence)}"), file=sys.stderr)

@@ -10,7 +10,7 @@ from qweft.adapter.attach import adapter_config, attach, detach, peft_config_cla
 from qweft.comparison.checks import check_adapter, check_comparable, check_on_shared, refused, with_steps
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.core.errors import QweftError
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.method.presets import stated
 from qweft.method.specification import default_rate, method_of
 from qweft.models.quantization import quantized_as

@@ -9,7 +9,7 @@ from typing import Any
 from qweft.comparison.judge.statistics import SEEDS_NEEDED
 from qweft.core.errors import QweftError
 from qweft.core.records import read_record, write_record
-from qweft.core.text import cut
+from qweft.core.text import shorten
 
 RESULTS = "results.json"
 OF_REPORT = (RESULTS, "report.md", "report.html")
@@ -34,7 +34,7 @@ def reading(file: Path | str) -> Iterator[None]:
     try:
         yield
     except (QweftError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
-        reason = cut((str(error).splitlines() or [""])[0], 300)
+        reason = shorten((str(error).splitlines() or [""])[0], 300)
         raise QweftError(
             f"{file}: not well formed ({reason}); run its comparison again, which makes it anew of the finished runs"
         ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qweft.core.environment import ALONE, share_said
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 
 if TYPE_CHECKING:  # it imports NumPy, and --help needs none of it
     from qweft.comparison.results import Run
@@ -42,8 +42,8 @@ def budget_of(text: str | None) -> Budget:
         limits[name] = int(float(match["number"]) * size)
     if len(limits) < len(parts) or limits.get("seconds", LEAST_SECONDS) < LEAST_SECONDS:
         raise QweftError(
-            f"budget {shown(text)} is neither a time nor a number of parameters, or its time is below {LEAST_SECONDS} "
-            "seconds; give 20min, 2h, '200k parameters', or both as '20min,200k'"
+            f"budget {short_repr(text)} is neither a time nor a number of parameters, or its time is below "
+            f"{LEAST_SECONDS} seconds; give 20min, 2h, '200k parameters', or both as '20min,200k'"
         )
     return Budget(**limits)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.core.errors import QweftError
-from qweft.core.text import json_text, shown
+from qweft.core.text import json_text, short_repr
 
 
 def cache_folder() -> Path:
@@ -158,4 +158,4 @@ def check_can_be_written(folder: Path) -> None:
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "Permission denied" if there.is_dir() else f"{there} is no folder"
-        raise QweftError(f"output {shown(str(folder))} cannot be written ({reason}); choose another --output")
+        raise QweftError(f"output {short_repr(str(folder))} cannot be written ({reason}); choose another --output")

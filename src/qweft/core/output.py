@@ -6,7 +6,8 @@ from typing import IO, Any
 from rich import console as rich_console
 from rich.segment import Segment
 
-from qweft.core.text import PlainStream, plain
+from qweft.core.streams import PlainStream
+from qweft.core.text import strip_controls
 
 
 class Console(rich_console.Console):
@@ -32,4 +33,4 @@ class Console(rich_console.Console):
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
         """Render an object, without control characters in its text."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+            yield segment if segment.control else Segment(strip_controls(segment.text), segment.style)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from annotated_types import Ge, Gt
 
 from qweft.core.errors import QweftError
-from qweft.core.text import cut, near
+from qweft.core.text import nearest_name, shorten
 
 NAME = "NAME"
 """Placeholder for a key that the user chooses, in a dict of dataclasses: `methods.NAME.learning_rate`."""
@@ -207,7 +207,7 @@ class Reader:
         known += [each for each, kind, *_ in keys_of(self.root) if is_leaf(kind)]
         names = {each.rpartition(".")[2]: each for each in reversed([*known, *self.flags])}
         wanted = SHORT.get(last, last)
-        if close := near(wanted, [*names, *SHORT.values()], cutoff=0.75):
+        if close := nearest_name(wanted, [*names, *SHORT.values()], cutoff=0.75):
             option = names.get(close, close)
             return QweftError(f"{what}; did you mean {option if self.file else f'--{shown(option)}'}?")
         listed = ", ".join(here if self.file or section else map(shown, here))
@@ -237,4 +237,4 @@ def build(kind: Any, tree: Any, where: str, name: str = "") -> Any:
 
 def shown_value(value: Any) -> str:
     """Return a value as JSON, shortened to 60 characters."""
-    return cut(json.dumps(value, ensure_ascii=False, default=str), 60)
+    return shorten(json.dumps(value, ensure_ascii=False, default=str), 60)

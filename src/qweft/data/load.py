@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.data.config import HELD_OUT, PARTS, DataConfig
 from qweft.data.conversation import Conversation
 from qweft.data.encoder import Encoder

@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from qweft.core.text import many, progress
+from qweft.core.progress import progress
+from qweft.core.text import many
 from qweft.data.config import DataConfig
 from qweft.data.encoder import Encoder
 from qweft.data.load import split_data

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qweft.core.text import many, some
+from qweft.core.text import join_few, many
 from qweft.data.tokens import Encoded
 
 SHOWN_SKIPPED = 10
@@ -59,7 +59,7 @@ class DataReport:
         lines += [f"  note: {note}" for note in self.notes]
         if self.unread:
             columns = [f"{name[:40]} ({many(count, 'row')})" for name, count in self.unread.items()]
-            lines.append(f"  columns that are not read: {some(columns)}")
+            lines.append(f"  columns that are not read: {join_few(columns)}")
         return "\n".join(lines)
 
     def _describe_part(self, name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,9 @@ def from_counts(counts: dict[str, int], qubits: int, shots: int) -> np.ndarray:
     row = np.zeros(2**qubits)
     for bits, count in counts.items():
         if len(bits) != qubits or set(bits) - {"0", "1"} or count < 0:
-            raise ValueError(f"{shown(bits)} is no outcome of {qubits} qubits that occurs {shown(count)} times")
+            raise ValueError(
+                f"{short_repr(bits)} is no outcome of {qubits} qubits that occurs {short_repr(count)} times"
+            )
         row[int(bits, 2)] += count
     if row.sum() != shots:
         raise ValueError(f"the counts add up to {row.sum():g} instead of {shots} shots")

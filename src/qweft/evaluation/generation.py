@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig
 
 from qweft.adapter.attach import base_of
-from qweft.core.text import with_progress
+from qweft.core.progress import with_progress
 from qweft.data.conversation import Conversation
 from qweft.data.template import render
 from qweft.data.tokens import answer_spans, closing_tokens, text_tokens

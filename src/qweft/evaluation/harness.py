@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qweft.core.errors import QweftError, require
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.evaluation.loss import judged
 from qweft.evaluation.scores import Compared, Score, compare_means
 

@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from qweft.core.errors import QweftError, told_of_memory
-from qweft.core.text import many, with_progress
+from qweft.core.progress import with_progress
+from qweft.core.text import many
 from qweft.data.batches import Collator
 from qweft.data.tokens import IGNORED, Encoded, target_tokens
 from qweft.evaluation.scores import HeldOutLoss, RowScore, loss_of

@@ -12,7 +12,7 @@ from qweft.adapter.attach import base_of
 from qweft.adapter.cores import FunctionCore, Measure
 from qweft.circuit import Circuit, expectation_values
 from qweft.core.errors import QweftError
-from qweft.core.text import many, met_by, some
+from qweft.core.text import join_few, many, matching_names
 from qweft.devices import Device, RemoteDevice
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
@@ -46,9 +46,9 @@ def circuit_layers(model: nn.Module, patterns: Sequence[str] | None = None) -> d
         return found
     chosen: dict[str, FunctionCore] = {}
     for pattern in patterns:
-        met = met_by(pattern, found)
+        met = matching_names(pattern, found)
         if not met:
-            raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {some(found)}")
+            raise QweftError(f"layers: {pattern} meets no layer with a circuit; there are {join_few(found)}")
         chosen |= {name: found[name] for name in met}
     return {name: core for name, core in found.items() if name in chosen}  # the model's order
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from qweft.core.errors import QweftError
 from qweft.core.records import is_own, read_record, typed_keys
-from qweft.core.text import cut
+from qweft.core.text import shorten
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.method.saved import check_folder, read_saved
@@ -94,7 +94,7 @@ def unasked(saved: dict[str, Any], overrides: dict[str, Any]) -> dict[str, list[
 def tell_unasked(adapter: Path, overrides: dict[str, Any]) -> None:
     """Say on the terminal what `unasked` returns, and which option asks for it."""
     for name, wanted in unasked(run_config(adapter), overrides).items():
-        listed = cut(",".join(wanted))
+        listed = shorten(",".join(wanted))
         tell(
             f"{adapter.parent / RECORD} also wants evaluation.{name} {listed}, which can run code and is left out; "
             f"give --evaluation.{name} {shlex.quote(listed)} to run it"
@@ -112,7 +112,7 @@ def _check_places(adapter: Path, data: dict[str, Any], evaluation: dict[str, Any
     named["--evaluation.forgetting"] = evaluation.get("forgetting")
     given = {f"--{section}.{name}" for section, values in overrides.items() for name in values}
     options = [
-        f"{option} {shlex.quote(cut(place))}"
+        f"{option} {shlex.quote(shorten(place))}"
         for option, place in named.items()
         if place and option not in given and not all(each.startswith("embedded:") for each in place.split(","))
     ]
@@ -138,8 +138,8 @@ def _model_section(adapter: Path, saved: dict[str, Any], overrides: dict[str, An
         model["name"] = named
     elif named and "name" not in given and not _is_same_model(named, model["name"]):  # the record is another run's
         raise QweftError(
-            f"{adapter}: its adapter_config.json names the base model {cut(named)}, and {adapter.parent / RECORD} "
-            f"beside it {cut(model['name'])}; give the one that it was trained on with --model.name"
+            f"{adapter}: its adapter_config.json names the base model {shorten(named)}, and {adapter.parent / RECORD} "
+            f"beside it {shorten(model['name'])}; give the one that it was trained on with --model.name"
         )
     return model
 

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from qweft.core.errors import QweftError
 from qweft.core.schema import Count
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.models.config import ModelConfig
@@ -61,5 +61,5 @@ def check_gguf_type(model_type: Any) -> None:
     if model_type not in GGUF_MODEL_TYPES:
         raise QweftError(
             f"GGUF is written for models of type {' and '.join(GGUF_MODEL_TYPES)}, and the base model's is "
-            f"{shown(model_type)}; {GGUF_WAY}"
+            f"{short_repr(model_type)}; {GGUF_WAY}"
         )

@@ -22,7 +22,7 @@ from gguf import (
 from gguf.tensor_mapping import TensorNameMap, get_tensor_name_map
 
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.exporting.config import GGUF_WAY, check_gguf_type
 from qweft.exporting.lora import Lora
 
@@ -130,7 +130,7 @@ def check_convertible(model: Any, tokenizer: Any) -> None:
     }
     for name, is_known in known.items():
         if not is_known:
-            value = shown(getattr(config, name, rope))
+            value = short_repr(getattr(config, name, rope))
             raise QweftError(f"llama.cpp does not compute {name} {value} in a {config.model_type} model; {GGUF_WAY}")
     pre_tokenizer(tokenizer)
 

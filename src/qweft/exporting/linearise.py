@@ -8,7 +8,7 @@ import torch
 from qweft.adapter import QwthnLinear
 from qweft.circuit.precision import exact_products
 from qweft.core.errors import QweftError
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.evaluation.loss import judged
 from qweft.exporting.fit import HALVES, Moments, fit_features, moments_of
 from qweft.exporting.lora import NAME, Lora, trained_whole, tuner_layers

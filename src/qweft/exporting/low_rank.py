@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from qweft.core.errors import QweftError
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.evaluation.loss import judged
 from qweft.exporting.fit import Batch, Moments, moments_of
 from qweft.exporting.lora import Lora, trained_whole, tuner_layers

@@ -8,7 +8,7 @@ from typing import Any
 from qweft.core.errors import QweftError
 from qweft.core.files import check_can_be_written
 from qweft.core.records import read_record
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.data.checks import check_data_config, check_sources
 from qweft.data.config import DataConfig
 from qweft.data.load import Data, load_data
@@ -106,7 +106,8 @@ def _check_method(adapter: Path, config: ExportConfig) -> None:
         raise QweftError(f"{adapter}: nothing to export, it is a LoRA already; give --rank, or another format")
     if config.to == "gguf" and whole:
         raise QweftError(
-            f"{adapter}: {shown(whole)} were trained whole, and a LoRA in GGUF holds no whole module; give {merged}"
+            f"{adapter}: {short_repr(whole)} were trained whole, and a LoRA in GGUF holds no whole module; "
+            f"give {merged}"
         )
 
 

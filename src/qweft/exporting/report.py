@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 
 from qweft.core.errors import QweftError
-from qweft.core.text import escaped
+from qweft.core.text import escape_markdown
 from qweft.exporting.config import Target
 from qweft.exporting.measure import Measured
 from qweft.publish.card import card, public_name
@@ -137,9 +137,9 @@ class ExportReport:
 |---|---:|
 {rows}
 
-{self._sentences(escaped(str(public["calibration"])))}
+{self._sentences(escape_markdown(str(public["calibration"])))}
 
-Base model: {escaped(str(public["model"]))}.
+Base model: {escape_markdown(str(public["model"]))}.
 
 {use}
 """

@@ -9,8 +9,8 @@ import torch
 
 from qweft.circuit import final_states
 from qweft.core.errors import QweftError
+from qweft.core.progress import progress, with_progress
 from qweft.core.records import write_record
-from qweft.core.text import progress, with_progress
 from qweft.data.batches import Collator
 from qweft.evaluation.config import EvaluationConfig
 from qweft.evaluation.loss import judged

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qweft.core.errors import QweftError
-from qweft.core.text import near, shown
+from qweft.core.text import nearest_name, short_repr
 
 PATTERNS = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_pattern", "lambda_pattern")
 """Fields of PEFT's configs that give layers values of their own, by regular expressions."""
@@ -15,14 +15,14 @@ PATTERNS = ("rank_pattern", "alpha_pattern", "n_frequency_pattern", "block_size_
 
 def closest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" if a known name is close, else an empty string."""
-    found = near(name, known)
+    found = nearest_name(name, known)
     return f"; did you mean {found!r}?" if found else ""
 
 
 def check_whole(name: str, value: Any, most: float = math.inf) -> None:
     """Raise unless the value is an integer from 1 to the most."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise QweftError(f"{name} must be a whole number of at least 1, got {shown(value)}")
+        raise QweftError(f"{name} must be a whole number of at least 1, got {short_repr(value)}")
     if value > most:
         raise QweftError(f"{name} must be at most {most}, got {value}")
 
@@ -30,7 +30,7 @@ def check_whole(name: str, value: Any, most: float = math.inf) -> None:
 def check_number(name: str, value: Any) -> None:
     """Raise unless the value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-        raise QweftError(f"{name} must be a number, got {shown(value)}")
+        raise QweftError(f"{name} must be a number, got {short_repr(value)}")
 
 
 def check_shared(values: Mapping[str, Any]) -> None:
@@ -38,23 +38,23 @@ def check_shared(values: Mapping[str, Any]) -> None:
     for name in PATTERNS:
         patterns = values.get(name)
         if patterns is not None and not isinstance(patterns, dict):
-            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {shown(patterns)}")
+            raise QweftError(f"{name} must map names to values, as {{name: value}}, got {short_repr(patterns)}")
         for pattern in patterns or {}:
             check_expression(name, pattern)
     for name in ("target_modules", "exclude_modules", "modules_to_save"):
         value = values.get(name)
         named = isinstance(value, list | tuple | set) and all(isinstance(item, str) for item in value)
         if value is not None and not named and not (isinstance(value, str) and name != "modules_to_save"):
-            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {shown(value)}")
+            raise QweftError(f"{name} must be a list of names, as [q_proj, v_proj], got {short_repr(value)}")
     chosen = values.get("trainable_token_indices")
     for tokens in chosen.values() if isinstance(chosen, dict) else [] if chosen is None else [chosen]:
         if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
             raise QweftError(
-                f"trainable_token_indices must be a list of token ids, or lists by module, got {shown(chosen)}"
+                f"trainable_token_indices must be a list of token ids, or lists by module, got {short_repr(chosen)}"
             )
     blocks = values.get("layers_to_transform")
     if blocks is not None and not all(type(item) is int for item in (blocks if isinstance(blocks, list) else [blocks])):
-        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {shown(blocks)}")
+        raise QweftError(f"layers_to_transform must be a block number or a list of them, got {short_repr(blocks)}")
 
 
 def check_expression(name: str, value: Any) -> None:
@@ -69,6 +69,7 @@ def check_drawn_start(start: Any) -> None:
     """Raise for LoRA's start from a random decomposition, which PEFT makes anew at each load of the saved adapter."""
     if str(start).startswith("pissa") and len(str(start).split("_niter_")) > 1:  # as PEFT reads it
         raise QweftError(
-            f"init_lora_weights {shown(start)} draws base weights at random whenever the adapter is loaded, so that it "
-            "is another one each time; choose pissa, which draws nothing, or save it converted to a plain LoRA by PEFT"
+            f"init_lora_weights {short_repr(start)} draws base weights at random whenever the adapter is loaded, so "
+            "that it is another one each time; choose pissa, which draws nothing, or save it converted to a plain LoRA "
+            "by PEFT"
         )

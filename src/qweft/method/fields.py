@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.method.checks import check_expression, check_number, check_shared, check_whole, closest
 from qweft.method.names import COMPRESS, CORES, EXPAND, form_of, function_of, unread
 from qweft.method.presets import learning_rate_hint
@@ -127,7 +127,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
         if type(value) not in map(type, allowed) or value not in allowed:
             known = [str(each) for each in allowed]
             near = closest(str(value)[:80], known)
-            raise QweftError(f"{name} must be one of {', '.join(known)}, got {shown(value)}{near}")
+            raise QweftError(f"{name} must be one of {', '.join(known)}, got {short_repr(value)}{near}")
     for name, most in WHOLE.items():
         if values[name] is not None or name in ("r", "width", "bond_dimension"):
             check_whole(name, values[name], most)
@@ -146,18 +146,19 @@ def _check_values(values: Mapping[str, Any]) -> None:
     for pattern, alpha in (values["alpha_pattern"] or {}).items():
         check_number(f"alpha_pattern[{pattern!r}]", alpha)
     if not isinstance(values["circuit"], str):
-        raise QweftError(f"circuit must be a name or a file, got {shown(values['circuit'])}")
+        raise QweftError(f"circuit must be a name or a file, got {short_repr(values['circuit'])}")
     if values["modes"] is not None and not isinstance(values["modes"], dict):
-        raise QweftError(f"modes must map sizes to lists of factors, got {shown(values['modes'])}")
+        raise QweftError(f"modes must map sizes to lists of factors, got {short_repr(values['modes'])}")
     for size, modes in (values["modes"] or {}).items():
         if not str(size).isdecimal() or not isinstance(modes, list) or not all(type(mode) is int for mode in modes):
             raise QweftError(
                 f"modes must map sizes to lists of factors, as {{'576': [6, 6, 4, 4]}}, got "
-                f"{shown(size)}: {shown(modes)}"
+                f"{short_repr(size)}: {short_repr(modes)}"
             )
         if math.prod(modes) > MOST_PADDING * max(int(size), 4096):
             raise QweftError(
-                f"modes {shown(modes)} pad size {size} far beyond it; choose factors whose product is little above it"
+                f"modes {short_repr(modes)} pad size {size} far beyond it; choose factors whose product is little "
+                "above it"
             )
 
 
@@ -167,7 +168,7 @@ def _check_together(config: QwthnFields) -> None:
     for name in ("qubits", "fourier_terms", "basis", "circuit"):
         if name in ignored and (value := getattr(config, name)) not in (None, RECORDED):
             raise QweftError(
-                f"{name} {shown(value)} does nothing with core {config.core!r}, compress {config.compress!r} and "
+                f"{name} {short_repr(value)} does nothing with core {config.core!r}, compress {config.compress!r} and "
                 f"expand {config.expand!r}; leave it out"
             )
     r = max([config.r, *(config.rank_pattern or {}).values()])
@@ -184,7 +185,8 @@ def _check_together(config: QwthnFields) -> None:
     if config.circuit not in ANSATZES:
         if "OPENQASM" not in config.circuit:
             raise QweftError(
-                f"circuit must be one of {', '.join(ANSATZES)}, or a program in OpenQASM 3, got {shown(config.circuit)}"
+                f"circuit must be one of {', '.join(ANSATZES)}, or a program in OpenQASM 3, got "
+                f"{short_repr(config.circuit)}"
             )
         if config.circuit_layers is not None:
             raise QweftError("circuit_layers does nothing with a circuit of a file; leave it out")

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.method.checks import check_drawn_start, check_number, check_shared, check_whole, closest
 from qweft.method.effective import complete
 from qweft.method.fields import QwthnFields
@@ -22,13 +22,15 @@ def check_specification(specification: Mapping[str, Any]) -> None:
         try:
             json.dumps(value, allow_nan=False)
         except TypeError as error:  # a date of YAML
-            raise QweftError(f"adapter.{key} is {shown(value)}; give a number, a list, or a text in quotes") from error
+            raise QweftError(
+                f"adapter.{key} is {short_repr(value)}; give a number, a list, or a text in quotes"
+            ) from error
         except ValueError as error:
-            raise QweftError(f"adapter.{key} is {shown(value)}; give a finite number") from error
+            raise QweftError(f"adapter.{key} is {short_repr(value)}; give a finite number") from error
     chosen, method = check_names(specification), method_of(specification)
     for name in ("base_model_name_or_path", "revision"):
         if chosen.get(name) is not None and not isinstance(chosen[name], str):
-            raise QweftError(f"{name} must be a text, got {shown(chosen[name])}; put it in quotes")
+            raise QweftError(f"{name} must be a text, got {short_repr(chosen[name])}; put it in quotes")
     if method == OWN:
         QwthnFields(**{name: value for name, value in chosen.items() if name in OWN_FIELDS})
         return

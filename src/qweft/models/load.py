@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from qweft.core.errors import QweftError
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.models.causal import check_outputs
 from qweft.models.checks import check_weights
 from qweft.models.config import ModelConfig, remote_code_allowed

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qweft.core.errors import QweftError
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.models.packages import MARK, EmbeddedModel, installed_file, is_prepared, prepared_folder
 from qweft.models.quiet import quiet
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def check_quantization(quantization: str | None, name: str, config: Mapping[str,
         return
     method = settings.get("quant_method", settings) if isinstance(settings, Mapping) else settings
     raise QweftError(
-        f"model {name} is quantised already (quant_method {shown(method)} in its config.json); leave "
+        f"model {name} is quantised already (quant_method {short_repr(method)} in its config.json); leave "
         f"model.quantization {quantization} out"
     )
 

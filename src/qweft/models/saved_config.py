@@ -6,7 +6,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.models.config import remote_code_allowed
 from qweft.models.find import ModelSource
 from qweft.models.quantization import check_quantization
@@ -29,8 +29,8 @@ def check_config(source: ModelSource, quantization: str | None = None) -> None:
     kernel = next(_hub_kernels(config), None)
     if kernel is not None and not remote_code_allowed():
         raise QweftError(
-            f"model {source.name}: its config.json names {shown(kernel)}, code of the hub that would run in place of "
-            "its attention or experts; take that out of config.json, or give --trust-remote-code"
+            f"model {source.name}: its config.json names {short_repr(kernel)}, code of the hub that would run in place "
+            "of its attention or experts; take that out of config.json, or give --trust-remote-code"
         )
 
 

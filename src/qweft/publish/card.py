@@ -12,7 +12,7 @@ from peft.utils import CONFIG_NAME
 from qweft.adapter import QwthnConfig
 from qweft.adapter.saving import END, START, method_section
 from qweft.core.files import named_path, write_bytes
-from qweft.core.text import escaped
+from qweft.core.text import escape_markdown
 from qweft.data.config import TOGETHER
 from qweft.models.hub import HUB_ID
 from qweft.publish.push import for_the_hub, renamed
@@ -60,7 +60,7 @@ def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[in
     templates = Environment(
         loader=PackageLoader("qweft.publish", "."), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    templates.filters |= {"md": escaped, "public": public_name}
+    templates.filters |= {"md": escape_markdown, "public": public_name}
     section = f"## {kind} adapter\n\n- parameters: {record.get('trainable_parameters', 0):,}\n\n{LORA_LOADING}"
     if isinstance(adapter, QwthnConfig):
         section = method_section(adapter, shapes)
@@ -75,7 +75,7 @@ def run_card(record: Mapping[str, Any], adapter: Any, shapes: dict[str, tuple[in
         split=config["evaluation"]["split"],
         learned=data["parts"]["train"],
     )
-    method = escaped(str(config["adapter"].get("preset") or kind))
-    model = escaped(public_name(record.get("model_hub_id") or config["model"]["name"]))
+    method = escape_markdown(str(config["adapter"].get("preset") or kind))
+    model = escape_markdown(public_name(record.get("model_hub_id") or config["model"]["name"]))
     front = {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["qweft", kind.lower()]}
     return card(f"{method} for {model}", body, record.get("model_hub_id"), **front)

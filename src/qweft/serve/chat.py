@@ -12,7 +12,7 @@ from transformers import LogitsProcessorList, TextStreamer
 from qweft.adapter.attach import base_of
 from qweft.core.errors import QweftError, StoppedError
 from qweft.core.files import named_path, write_bytes
-from qweft.core.text import json_text, many, plain
+from qweft.core.text import json_text, many, strip_controls
 from qweft.evaluation.loss import device_of
 from qweft.serve.config import ChatConfig
 from qweft.serve.models import Drawn, Voices
@@ -217,8 +217,10 @@ class Chat:
             raise QweftError("/save: nothing was said yet")
         path = named_path(file)
         if path.exists():
-            raise QweftError(f"/save {plain(file)}: it exists; name another file")
+            raise QweftError(f"/save {strip_controls(file)}: it exists; name another file")
         try:
             write_bytes(path, self.rows().encode())
         except OSError as error:
-            raise QweftError(f"/save {plain(file)}: it cannot be written ({error}); name another file") from error
+            raise QweftError(
+                f"/save {strip_controls(file)}: it cannot be written ({error}); name another file"
+            ) from error

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from qweft.core.errors import QweftError, StoppedError, saying_when_stopped
 from qweft.core.output import Console
-from qweft.core.text import json_text, many, plain
+from qweft.core.text import json_text, many, strip_controls
 from qweft.models.config import ModelConfig
 from qweft.serve.chat import Answer, Chat, Show
 from qweft.serve.checks import BASE
@@ -41,11 +41,11 @@ class Screen:
             print(json_text({"question": question, "answers": answers}), flush=True)
             return
         if not self.at_terminal:
-            print(f"> {plain(question)}", flush=True)
+            print(f"> {strip_controls(question)}", flush=True)
         for name in names:
             if len(names) > 1:
-                print(plain(f"{name}: "), end="", flush=True)
-            answer = ask(name, lambda piece: print(plain(piece), end="", flush=True))
+                print(strip_controls(f"{name}: "), end="", flush=True)
+            answer = ask(name, lambda piece: print(strip_controls(piece), end="", flush=True))
             print(flush=True)
             if self.at_terminal:
                 self.say(answer.note())

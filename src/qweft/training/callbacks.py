@@ -18,7 +18,7 @@ from transformers.trainer_callback import ExportableState, TrainerState
 from qweft.core.errors import QweftError
 from qweft.core.files import folder_beside, remove
 from qweft.core.records import is_own, read_record, write_record
-from qweft.core.text import cut
+from qweft.core.text import shorten
 from qweft.method.saved import WEIGHTS
 from qweft.training.distributed import is_first_process, of_the_first, whole_state
 
@@ -102,7 +102,9 @@ def _difference(theirs: Any, ours: Any, name: str = "") -> str:
         keys = dict.fromkeys([*ours, *theirs])
         each = (_difference(theirs.get(key), ours.get(key), f"{name}.{key}" if name else key) for key in keys)
         return next(filter(None, each), "")
-    return "" if theirs == ours else f"{cut(name)} was {cut(repr(theirs))} there and is {cut(repr(ours))} now"
+    return (
+        "" if theirs == ours else f"{shorten(name)} was {shorten(repr(theirs))} there and is {shorten(repr(ours))} now"
+    )
 
 
 class Validation(TrainerCallback, ExportableState):

@@ -4,7 +4,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from qweft.core.errors import QweftError
-from qweft.core.text import is_beside_the_first, is_launched, shown
+from qweft.core.progress import is_beside_the_first, is_launched
+from qweft.core.text import short_repr
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ def check_launch() -> None:
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no":
         raise QweftError(
-            f"ACCELERATE_MIXED_PRECISION is {shown(precision)}; give no, and the precision by --model.dtype"
+            f"ACCELERATE_MIXED_PRECISION is {short_repr(precision)}; give no, and the precision by --model.dtype"
         )
 
 

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from qweft.adapter.find_bases import find_bases, without_bases
 from qweft.core.errors import QweftError, told_of_memory
-from qweft.core.text import with_progress
+from qweft.core.progress import with_progress
 from qweft.data.batches import Collator, Pack, PackingCollator, pack
 from qweft.data.tokens import Encoded
 from qweft.evaluation.generation import reads_whole_text

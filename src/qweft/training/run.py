@@ -17,7 +17,7 @@ from qweft.core.errors import QweftError, saying_when_stopped
 from qweft.core.files import folder_beside, free_name, remove, write_bytes
 from qweft.core.output import Console
 from qweft.core.records import read_record, write_record
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 from qweft.data.checks import check_sources
 from qweft.data.load import Data, load_data
 from qweft.data.tokens import Encoded
@@ -319,7 +319,7 @@ def _taken_up(run: _Run, earlier: dict[str, Any]) -> TrainedRun:
     if split != run.config.evaluation.split:
         raise QweftError(
             f"the run in {output} was judged on its {split} rows; run qweft evaluate "
-            f"{shown(str(output / ADAPTER))} --evaluation.split {run.config.evaluation.split}"
+            f"{short_repr(str(output / ADAPTER))} --evaluation.split {run.config.evaluation.split}"
         )
     run.tell(f"this run is finished already ({output / RECORD})")
     if is_first_process():

@@ -20,7 +20,7 @@ from transformers.trainer_callback import ExportableState
 from qweft.adapter.branch import parts_of
 from qweft.core.environment import LoadMeter, MachineLoad
 from qweft.core.errors import QweftError, stop_if_asked
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.evaluation.loss import logits_of_targets, target_loss
 from qweft.method.names import OTHER, RATED
 from qweft.training.distributed import whole

@@ -10,7 +10,7 @@ from qweft.circuit.description import Circuit, Gate, Source
 from qweft.circuit.formats.common import Numbers, gate_lines, given_numbers, text_of
 from qweft.circuit.gates import GATES
 from qweft.core.errors import QweftError
-from qweft.core.text import shown
+from qweft.core.text import short_repr
 
 
 def to_openqasm2(
@@ -125,7 +125,7 @@ def from_openqasm3(text: str) -> Circuit:
             on = tuple(wire for name in found[3].split(",") for wire in wires(name))
             gates += _gates(found[1], found[2], on, names)
         else:
-            raise QweftError(f"OpenQASM: {shown(statement)} is no gate, declaration or measurement that is read")
+            raise QweftError(f"OpenQASM: {short_repr(statement)} is no gate, declaration or measurement that is read")
     measured = [bits[bit] for bit in sorted(bits)]
     circuit = Circuit(qubits, inputs, parameters, tuple(gates))
     plain_z = measured in ([], list(range(qubits)))
@@ -175,9 +175,9 @@ def _terms(text: str, names: dict[str, Terms]) -> Terms:
                     return scaled(left, right[ONE])
                 if isinstance(operator, ast.Div) and right.keys() <= {ONE} and right[ONE]:
                     return scaled(left, 1 / right[ONE])
-        raise QweftError(f"OpenQASM: {shown(text)} is not a number, a multiple of a name or a sum of them")
+        raise QweftError(f"OpenQASM: {short_repr(text)} is not a number, a multiple of a name or a sum of them")
 
     try:
         return read(ast.parse(text.strip(), mode="eval").body)
     except SyntaxError as error:
-        raise QweftError(f"OpenQASM: {shown(text)} is not an angle") from error
+        raise QweftError(f"OpenQASM: {short_repr(text)} is not an angle") from error

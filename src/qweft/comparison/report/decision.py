@@ -10,7 +10,7 @@ from qweft.comparison.judge.summary import Summary, compare_methods
 from qweft.comparison.judge.verdicts import answer_questions, best_method
 from qweft.comparison.report.wording import called, limit_said, lower_by, text_of
 from qweft.comparison.results import BASE
-from qweft.core.text import listed, many
+from qweft.core.text import join_names, many
 from qweft.method.shipping import SAID, ships
 
 NAMED = 4
@@ -69,9 +69,9 @@ def recommend(
     lines += _circuits_and_diverged(summary)
     stopped = [each for rung in rungs for each in rung.standings if not each.goes_on]
     if stopped:
-        lines.append(f"Stopped early, on the validation rows: {listed([each.said for each in stopped])}.")
+        lines.append(f"Stopped early, on the validation rows: {join_names([each.said for each in stopped])}.")
     if untried:
-        lines.append(f"The budget left out {listed(untried)}.")
+        lines.append(f"The budget left out {join_names(untried)}.")
     return Recommendation(chosen.method, chosen.seeds[0], " ".join(lines))
 
 
@@ -118,7 +118,7 @@ def _standings(leader: Summary, pairs: Mapping[str, PairedComparison]) -> list[s
     for direction, sentence in STANDINGS.items():
         own = {name: pairing for name, pairing in pairs.items() if pairing.direction == direction}
         if own:
-            names = listed(list(own)) if len(own) <= NAMED else f"{len(own)} others"
+            names = join_names(list(own)) if len(own) <= NAMED else f"{len(own)} others"
             words = {"next": _ahead_of_the_next(own), "limit": limit_said(list(own.values())), "names": names}
             lines.append(sentence.format(leader=leader.method, margin=leader.equivalent_within, **words))
     return lines
@@ -152,5 +152,5 @@ def _beside_base(summary: Mapping[str, Summary]) -> str:
 def _circuits_and_diverged(summary: Mapping[str, Summary]) -> list[str]:
     """Return a sentence on each circuit, against its controls, and one on the methods that diverged."""
     names = [entry.method for entry in summary.values() if entry.kind != "base" and entry.eval_loss is None]
-    lost = [f"Not compared, as a run diverged: {listed(names)}."] if names else []
+    lost = [f"Not compared, as a run diverged: {join_names(names)}."] if names else []
     return [*(text_of(each) for each in answer_questions(summary) if each.topic == "circuit" and not each.other), *lost]

@@ -18,8 +18,9 @@ from qweft.comparison.results_file import OF_REPORT, RESULTS, read_results, read
 from qweft.core.claims import claimed_output
 from qweft.core.errors import QweftError
 from qweft.core.files import write_bytes
+from qweft.core.progress import progress
 from qweft.core.records import write_record
-from qweft.core.text import escaped, plain, progress
+from qweft.core.text import escape_markdown, strip_controls
 from qweft.inspect.measures import measure_rows
 
 PAGE = "report.html"
@@ -64,8 +65,10 @@ def rendered(name: str, content: Content, drawn: Figures) -> str:
     )
     templates.filters |= {"minus": minus, "breakable": breakable, "tally": tally, "circuit_uri": circuit_uri}
     templates.filters |= {"text_of": text_of, "word": lambda verdict: ANSWERS[verdict.direction]}
-    templates.filters |= {"md": escaped, "fenced": fenced, "circuit_text": circuit_text}
-    templates.filters["table"] = lambda rows: markdown_rows([[escaped(cell) for cell in row] for row in rows]).rstrip()
+    templates.filters |= {"md": escape_markdown, "fenced": fenced, "circuit_text": circuit_text}
+    templates.filters["table"] = lambda rows: markdown_rows(
+        [[escape_markdown(cell) for cell in row] for row in rows]
+    ).rstrip()
     text = templates.get_template(f"{name}.j2").render(
         content=content,
         figures=drawn,
@@ -74,7 +77,7 @@ def rendered(name: str, content: Content, drawn: Figures) -> str:
         means=measure_rows(content.inspected),
         searched=search_rows(content.search),
     )
-    return plain(text).rstrip("\n") + "\n"
+    return strip_controls(text).rstrip("\n") + "\n"
 
 
 def fenced(text: str, language: str = "") -> str:

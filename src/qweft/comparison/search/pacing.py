@@ -15,8 +15,9 @@ from qweft.comparison.run.context import Context
 from qweft.comparison.run.workers import alone
 from qweft.comparison.timing import duration
 from qweft.core.errors import QweftError
+from qweft.core.progress import progress
 from qweft.core.records import read_record, typed_keys, write_record
-from qweft.core.text import many, progress
+from qweft.core.text import many
 from qweft.data.tokens import Encoded
 from qweft.evaluation.loss import held_out_loss
 from qweft.training.loop import fit

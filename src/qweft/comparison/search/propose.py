@@ -17,7 +17,7 @@ from qweft.comparison.checks import check_on_shared
 from qweft.comparison.methods import count
 from qweft.comparison.search.configurations import AdapterSpace, Configuration, as_key, format_configuration
 from qweft.core.errors import QweftError, require
-from qweft.core.text import progress
+from qweft.core.progress import progress
 from qweft.models.quantization import quantized_as
 
 STARTUP_TRIALS = 5

@@ -14,7 +14,7 @@ from qweft.core import yaml_file
 from qweft.core.errors import QweftError
 from qweft.core.files import read_bytes
 from qweft.core.schema import texts_of
-from qweft.core.text import plain
+from qweft.core.text import strip_controls
 from qweft.exporting.config import check_gguf_type
 from qweft.method.presets import PRESETS
 from qweft.method.shipping import why_no_lora, why_not_merged
@@ -96,7 +96,7 @@ def short_name(source: str) -> str:
     """Return a name for files made from a data source: "my" for "rows/my.csv", "set" for "owner/set@test"."""
     last = Path(source.partition("@")[0].rstrip("/\\")).name.rpartition(":")[2]
     stem = last.partition(".")[0] if last.partition(".")[0] else last.strip(".")
-    return re.sub(r"[^\w-]+", "-", plain(stem)).strip("-")[:60] or "data"
+    return re.sub(r"[^\w-]+", "-", strip_controls(stem)).strip("-")[:60] or "data"
 
 
 def starter(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qweft.core.errors import QweftError
-from qweft.core.text import some
+from qweft.core.text import join_few
 from qweft.data.conversation import TEXT, Message, default_group
 from qweft.data.read.files import LocatedRow, drop_nulls_in_lists, read_file
 from qweft.data.read.location import FILE_TYPES, PLAIN_TEXTS
@@ -27,7 +27,7 @@ def read_folder(folder: Path, notes: list[str]) -> Iterator[LocatedRow]:
             f"data {folder}: the folder holds no file ending in {', '.join(FILE_TYPES)}{_hint_below(folder)}"
         )
     if len(files) > 1:
-        notes.append(f"{folder} is read as {some(file.name for file in files)}")
+        notes.append(f"{folder} is read as {join_few(file.name for file in files)}")
     if _is_plain(files[0]):
         yield from _read_plain_texts(files, notes)
         return

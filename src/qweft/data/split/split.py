@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from qweft.core.errors import QweftError
-from qweft.core.text import listed
+from qweft.core.text import join_names
 from qweft.data.conversation import Conversation
 from qweft.data.sources import Source
 from qweft.data.split.mixture import allot, mix, weights_of
@@ -108,7 +108,7 @@ def _too_few_rows(
 ) -> QweftError:
     groups = [row.group for source in sources for row in source.conversations if is_usable(row)]
     return QweftError(
-        f"data {listed([source.name for source in shares])} gives {len(groups):,} usable rows in "
+        f"data {join_names([source.name for source in shares])} gives {len(groups):,} usable rows in "
         f"{len(set(groups)):,} groups, too few for {sizes.validation:,} validation rows, {sizes.test:,} test "
         "rows and training rows of different groups: hold out fewer (data.test_rows, data.validation_rows, "
         "evaluation.forgetting_rows), raise data.max_length if rows are too long for it, or give more data"

@@ -21,8 +21,9 @@ from qweft.core.environment import environment
 from qweft.core.errors import saying_when_stopped
 from qweft.core.files import free_name
 from qweft.core.output import Console
+from qweft.core.progress import progress
 from qweft.core.records import write_record
-from qweft.core.text import many, progress
+from qweft.core.text import many
 from qweft.devices import Measurer
 from qweft.devices.jobs import Executor, Retry, confirm
 from qweft.evaluation.loss import score_rows

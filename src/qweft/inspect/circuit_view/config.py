@@ -10,7 +10,7 @@ from qweft.circuit.draw.picture import KINDS
 from qweft.circuit.formats import FORMATS
 from qweft.core.errors import QweftError
 from qweft.core.files import check_file
-from qweft.core.text import many, met_by, some
+from qweft.core.text import join_few, many, matching_names
 from qweft.evaluation.record import model_of
 from qweft.method.fields import QwthnFields
 from qweft.method.names import formula, has_circuit
@@ -99,9 +99,9 @@ def angle_keys(folder: Path) -> dict[str, str]:
 
 def one_layer(pattern: str, layers: Collection[str]) -> str:
     """Return the one layer that matches a pattern, or the first without one."""
-    met = list(layers)[:1] if not pattern else [pattern] if pattern in layers else met_by(pattern, layers)
+    met = list(layers)[:1] if not pattern else [pattern] if pattern in layers else matching_names(pattern, layers)
     if len(met) == 1:
         return met[0]
     raise QweftError(
-        f"--layer: {pattern} meets {many(len(met), 'layer')} with a circuit; name one of {some(met or layers)}"
+        f"--layer: {pattern} meets {many(len(met), 'layer')} with a circuit; name one of {join_few(met or layers)}"
     )

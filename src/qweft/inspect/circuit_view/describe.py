@@ -10,7 +10,7 @@ from rich.text import Text
 
 from qweft.circuit.description import counts
 from qweft.circuit.draw.drawing import circuit_text
-from qweft.core.text import many, some
+from qweft.core.text import join_few, many
 from qweft.inspect.circuit_view.run import CircuitView
 from qweft.method.names import formula
 
@@ -26,7 +26,7 @@ def describe(view: CircuitView, width: int) -> Group:
         + f"; core {view.core}: {formula(view.core)}"
     )
     others = (
-        f"\nthe first layer with a circuit; choose another with --layer: {some(view.others)}" if view.others else ""
+        f"\nthe first layer with a circuit; choose another with --layer: {join_few(view.others)}" if view.others else ""
     )
     cells = [f"t{i} {value:.4f}{'*' if i in dead else ''}" for i, value in enumerate(view.angles)]
     return Group(
