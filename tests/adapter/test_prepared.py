@@ -141,6 +141,65 @@ def test_every_change_of_a_parameter_is_seen():
     assert layer.prepared("default").expand.requires_grad
 
 
+WRITES = {
+    "copy_": lambda parameter: parameter.data.copy_(parameter.data / 2),
+    "mul_": lambda parameter: parameter.data.mul_(1.5),
+    "assigned": lambda parameter: setattr(parameter, "data", parameter.data + 0.25),
+}
+"""Ways in which averages of weights, model soups and quantisers write; no version counter sees the first two."""
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("preset", presets())
+def test_a_write_through_data_is_seen_by_the_next_call(preset, write):
+    model = ready(preset).eval()
+    with torch.inference_mode():
+        before = model(TOKENS).logits
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                WRITES[write](parameter)
+        after = model(TOKENS).logits
+        fresh = copy.deepcopy(model)(TOKENS).logits
+    assert not torch.equal(before, after)
+    assert torch.equal(after, fresh)
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_averaged_weights_answer_between_two_generations(preset):
+    """An exponential average is swapped in, asked, and swapped out again."""
+    model = ready(preset).eval()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kept = [parameter.data.clone() for parameter in trained]
+
+    def generate(model):
+        answer = model.generate(
+            input_ids=TOKENS, max_new_tokens=4, do_sample=False, output_logits=True, return_dict_in_generate=True
+        )
+        return torch.stack(answer.logits)
+
+    before = generate(model)
+    for parameter in trained:
+        parameter.data.mul_(0.5)
+    averaged = generate(model)
+    assert torch.equal(averaged, generate(copy.deepcopy(model))) and not torch.equal(averaged, before)
+    for parameter, value in zip(trained, kept, strict=True):
+        parameter.data.copy_(value)
+    assert torch.equal(generate(model), before)
+
+
+def test_a_step_of_a_generation_reads_no_parameter(monkeypatch):
+    """Contents are read once a prompt, and not for every token."""
+    reads = []
+    original = batched_build._contents
+    monkeypatch.setattr(batched_build, "_contents", lambda tensors: reads.append(1) or original(tensors))
+    model = ready().eval()
+    with torch.no_grad():
+        model(TOKENS)
+    reads.clear()
+    model.generate(input_ids=TOKENS, max_new_tokens=6, min_new_tokens=6, do_sample=False)
+    assert len(reads) == 1
+
+
 def test_a_parameter_changed_before_backward_is_an_error():
     model = ready()
     loss = loss_of(model)

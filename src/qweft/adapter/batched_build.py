@@ -30,13 +30,17 @@ class Session:
         self.layers = [] if root is None else [each for each in root.modules() if isinstance(each, QwthnLinear)]
         self.is_open = self.is_complete = False
         self._states: list[tuple[int, int]] | None = None
+        self._contents: list[torch.Tensor] = []
 
     def __reduce__(self) -> tuple[type["Session"], tuple[()]]:
         return Session, ()
 
-    def open(self, root: Any) -> None:
-        """Build the active branches, unless those of the last call still hold."""
-        if torch.is_grad_enabled() or not self.still_holds():
+    def open(self, root: Any, is_next_token: bool = False) -> None:
+        """Build the active branches, unless those of the last call still hold.
+
+        A call for the next token of a generation does not read the parameters' contents: it must stay fast.
+        """
+        if torch.is_grad_enabled() or not self.still_holds() or not (is_next_token or self._has_same_contents()):
             missing = self._build()
             # here, since a checkpoint would draw random directions in the first of its two passes only
             asked = [name for name in sorted(missing) if root.peft_config[name].resolved().basis != "gradient"]
@@ -47,10 +51,7 @@ class Session:
         self.is_open = self.is_complete
 
     def still_holds(self) -> bool:
-        """Whether the same adapters are active with the same tensors, and none of these was written to.
-
-        No version counter sees a write through `parameter.data`: call `model.eval()` after one, which lets go of all.
-        """
+        """Whether the same adapters are active with the same tensors, and no version counter of these has moved."""
         return (
             self._states is not None
             and self._active_adapters() == self._active
@@ -66,6 +67,10 @@ class Session:
     def _read(self) -> list[tuple[int, int]]:
         """Return version and address of each tensor; the address changes by `parameter.data = ...`."""
         return [(version(tensor), tensor.data_ptr()) for tensor in self._tensors]
+
+    def _has_same_contents(self) -> bool:
+        """Whether the tensors hold the numbers of the last build: version counters miss writes by `parameter.data`."""
+        return all(map(torch.equal, _contents(self._tensors), self._contents))
 
     def _active_adapters(self) -> list[object]:
         """Return what decides which branches run, by the first layer: PEFT switches all layers together."""
@@ -113,7 +118,9 @@ class Session:
         self._active = self._active_adapters()
         # a replica's modules have no parameters, and an inference tensor has no version counter
         self.is_complete = bool(held) and not any(tensor.is_inference() for tensor in self._tensors)
-        self._states = self._read() if self.is_complete and not graph else None
+        is_kept = self.is_complete and not graph
+        self._states = self._read() if is_kept else None
+        self._contents = _contents(self._tensors) if is_kept else []
 
     def _active_branches(self) -> Iterator[Member]:
         for layer in self.layers:
@@ -123,12 +130,20 @@ class Session:
                         yield layer, name, layer.branch_of(name)
 
 
+def _contents(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return a copy of the tensors' numbers, as one flat tensor for each type and device."""
+    groups: dict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = defaultdict(list)
+    for tensor in tensors:
+        groups[tensor.dtype, tensor.device].append(tensor.detach().reshape(-1))
+    return [torch.cat(parts) for parts in groups.values()]
+
+
 def watch(root: nn.Module) -> None:
     """Build all branches together whenever the model is called; calling this again changes nothing."""
     root.__dict__[SESSION] = Session(root)  # an adapter was added: search for layers again
     if HOOKS not in root.__dict__:
         after = root.register_forward_hook(_after_call, always_call=True)
-        root.__dict__[HOOKS] = (root.register_forward_pre_hook(_before_call), after)
+        root.__dict__[HOOKS] = (root.register_forward_pre_hook(_before_call, with_kwargs=True), after)
 
 
 def unwatch(root: nn.Module) -> None:
@@ -138,9 +153,17 @@ def unwatch(root: nn.Module) -> None:
     root.__dict__.pop(SESSION, None)
 
 
-def _before_call(root: nn.Module, _: Any) -> None:
+def _before_call(root: nn.Module, inputs: tuple[Any, ...], named_inputs: dict[str, Any]) -> None:
     if not torch.compiler.is_compiling() and not is_transformed():
-        _session_of(root).open(root)
+        _session_of(root).open(root, _reads_one_token(inputs, named_inputs))
+
+
+def _reads_one_token(inputs: tuple[Any, ...], named_inputs: dict[str, Any]) -> bool:
+    """Whether a model is called on one token of each row, as in a step of a generation."""
+    tokens = named_inputs.get("input_ids")
+    if tokens is None and inputs:
+        tokens = inputs[0]
+    return isinstance(tokens, torch.Tensor) and not tokens.is_floating_point() and tokens.shape[1:] == (1,)
 
 
 def _after_call(root: nn.Module, *_: Any) -> None:

@@ -8,19 +8,37 @@ import torch
 
 from qweft.adapter.branch import Branch
 from qweft.circuit.precision import exact_products
-from qweft.internals.torch import for_later_calls, is_transformed, version
+from qweft.internals.torch import for_later_calls, in_backward, is_transformed, version
 
 
 @dataclass(slots=True, eq=False)
 class Prepared:
-    """The matrices and angles of one branch."""
+    """The matrices and angles of one branch, and when they can be used again."""
 
     compress: torch.Tensor
     expand: torch.Tensor
     angles: tuple[torch.Tensor, ...]
     has_graph: bool
-    session: Any = None
+    session: Any = None  # of the model whose calls check it; `None` where a layer built its own
     few: Any = None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the model's call that runs now has built these, or found the parameters unchanged."""
+        return self.session is not None and bool(self.session.is_open)
+
+    def serves_any_graph(self) -> bool:
+        """Whether these hold for this call, whichever parameters need gradients: the quick answer of most calls."""
+        return self.is_checked and (self.has_graph or not torch.is_grad_enabled())
+
+    def serves(self, graph: bool) -> bool:
+        """Whether these hold for a call that needs a graph, or none."""
+        if self.is_checked:
+            return self.has_graph or not graph
+        if not graph:
+            return False  # nobody has checked the parameters since
+        # a checkpoint runs its layers again in the backward pass, after the model's call
+        return self.has_graph and in_backward()
 
 
 def needs_graph(tensors: Sequence[torch.Tensor]) -> bool:

@@ -26,7 +26,7 @@ from qweft.adapter.few_tokens import add_to_few
 from qweft.adapter.maps import Directions
 from qweft.circuit.precision import autocast_enabled, exact_products
 from qweft.internals.peft import sizes_of
-from qweft.internals.torch import in_backward, is_transformed
+from qweft.internals.torch import is_transformed
 from qweft.method.resolved import default_alpha
 
 
@@ -195,25 +195,29 @@ class QwthnLinear(nn.Module, BaseTunerLayer):
 
         `None` stands for a trained branch whose directions are not known yet: it adds nothing.
         """
-        is_followed = torch.compiler.is_compiling() or is_transformed()  # both must see plain operations
-        found = None if is_followed else self.qwthn_prepared.get(adapter_name)
-        is_checked = found is not None and found.session is not None and found.session.is_open
-        if found is not None and is_checked and (found.has_graph or not torch.is_grad_enabled()):
-            return found
+        if torch.compiler.is_compiling() or is_transformed():
+            return self._build_for_tracing(adapter_name)
+        built = self.qwthn_prepared.get(adapter_name)
+        if built is not None and built.serves_any_graph():
+            return built
         branch = self.branch_of(adapter_name)
-        tensors = branch.tensors()
-        graph = needs_graph(tensors)
+        graph = needs_graph(branch.tensors())
         if graph and not branch.is_found:
             return None
-        if is_followed:
-            compress, expand, *angles = branch.build(tensors)
-            return Prepared(compress, expand, tuple(angles), torch.is_grad_enabled())
-        # outside the model's call all is rebuilt, except for a checkpoint recomputed in a backward pass
-        is_usable = is_checked if not graph else found is not None and found.has_graph and in_backward()
-        if found is None or not is_usable:
-            (found,) = prepare([branch], graph)
-            self.keep_prepared(adapter_name, found)
-        return found
+        if built is not None and built.serves(graph):
+            return built
+        (built,) = prepare([branch], graph)
+        self.keep_prepared(adapter_name, built)
+        return built
+
+    def _build_for_tracing(self, adapter_name: str) -> Prepared | None:
+        """Build the branch by plain operations, which compilers and transforms of functions can follow."""
+        branch = self.branch_of(adapter_name)
+        tensors = branch.tensors()
+        if needs_graph(tensors) and not branch.is_found:
+            return None
+        compress, expand, *angles = branch.build(tensors)
+        return Prepared(compress, expand, tuple(angles), torch.is_grad_enabled())
 
     def keep_prepared(self, adapter_name: str, prepared: Prepared) -> None:
         """Store these matrices and angles for the model's call, and for later ones that find nothing changed."""
