@@ -9,7 +9,7 @@ from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import asked_pairs, summarise, undecided_methods
 from qweft.comparison.judge.summary import compare_methods
 from qweft.comparison.judge.verdicts import answer_questions
-from qweft.comparison.report.decision import conclusion
+from qweft.comparison.report.decision import describe_conclusion
 from tests.comparison.comparison_examples import runs
 
 
@@ -67,7 +67,7 @@ def test_a_question_is_decided_at_its_first_look_and_stays():
     made = summarise(runs(lora=[1.0] * 6, qtha=qtha), analyses=interim_analyses(3, 6))
     found = compare_methods(made["qtha"], made["lora"])
     assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 3, 1)
-    assert undecided_methods(made) == set() and "An earlier look" in conclusion(made)
+    assert undecided_methods(made) == set() and "An earlier look" in describe_conclusion(made)
     late = summarise(runs(lora=[1.0] * 6, qtha=[0.9, 0.99, 0.95, 0.93, 0.94, 0.935]), analyses=interim_analyses(3, 6))
     found = compare_methods(late["qtha"], late["lora"])
     assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 6, 2)

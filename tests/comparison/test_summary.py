@@ -5,7 +5,7 @@ import math
 import pytest
 
 from qweft.comparison.judge.summarise import summarise
-from qweft.comparison.method_kinds import core_of, differences, kind_of, maps_of
+from qweft.comparison.method_kinds import core_of, describe_differences, kind_of, maps_of
 from qweft.comparison.report.table import COLUMNS
 from tests.comparison.comparison_examples import run, runs
 
@@ -79,4 +79,4 @@ QTHA = {"preset": "qtha", "r": 4, "target_modules": ["q_proj", "v_proj"]}
     ],
 )
 def test_in_what_an_adapter_differs_from_the_hybrid_besides_its_core(adapter, said):
-    assert differences(adapter, QTHA) == said
+    assert describe_differences(adapter, QTHA) == said

@@ -11,7 +11,7 @@ from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import compare_methods
 from qweft.comparison.judge.verdicts import answer_questions, best_method, compare_best
-from qweft.comparison.report.decision import conclusion, recommend
+from qweft.comparison.report.decision import describe_conclusion, recommend
 from qweft.comparison.report.wording import text_of
 from tests.comparison.comparison_examples import ADAPTERS, run, runs
 
@@ -126,8 +126,8 @@ def test_the_first_sentences_answer_for_the_circuit_as_its_verdict_does():
     assert {each.other: each.direction for each in controls} == {"mpo": "not decided", "mlp_linear": "lower"}
     (pairing,) = [each.pairing for each in controls if each.other == "mpo"]
     assert pairing.equivalence.p_value < 0.05 < pairing.equivalence.corrected_p
-    assert answer.direction == "not decided" and text_of(answer) in conclusion(summary)
-    assert "not needed" not in conclusion(summary)
+    assert answer.direction == "not decided" and text_of(answer) in describe_conclusion(summary)
+    assert "not needed" not in describe_conclusion(summary)
     every = answer_questions(summarise(runs(**losses), "lora", 4 * alone))[0]
     assert every.direction == "equivalent" and "not needed" in text_of(every)
 

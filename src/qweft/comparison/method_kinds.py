@@ -28,54 +28,70 @@ def kind_of(method: str, adapter: Mapping[str, Any] | None) -> Kind:
     """Return the kind of a method, from its adapter's specification."""
     if method == "base":
         return "base"
-    core, maps, spec = core_of(adapter), maps_of(adapter), adapter or {}
+    core = core_of(adapter)
     if core is None:
-        return "lora" if str(spec.get("peft_type")).upper() == "LORA" and not spec.get("use_dora") else "other"
+        return "lora" if _is_plain_lora(adapter or {}) else "other"
     function = function_of(core)
     if function is not None:
         return "twin" if function in TWINS else "hybrid"
-    return "lora" if maps == ("dense", "dense") and core == "identity" else "no_circuit"
+    is_lora = core == "identity" and maps_of(adapter) == ("dense", "dense")
+    return "lora" if is_lora else "no_circuit"
+
+
+def _is_plain_lora(adapter: Mapping[str, Any]) -> bool:
+    """Whether an adapter of PEFT is a LoRA, and no DoRA."""
+    return str(adapter.get("peft_type")).upper() == "LORA" and not adapter.get("use_dora")
 
 
 def core_of(adapter: Mapping[str, Any] | None) -> str | None:
     """Return the name of the core between the maps ("quantum_linear"); `None` for adapters of other kinds."""
-    spec = _own(adapter)
-    return None if spec is None else str(spec.get("core", "quantum_linear"))
+    specification = _own_specification(adapter)
+    return None if specification is None else str(specification.get("core", "quantum_linear"))
 
 
 def maps_of(adapter: Mapping[str, Any] | None) -> tuple[str, str] | None:
     """Return the kinds of the maps around the core ("mpo" or "dense"); `None` for adapters of other kinds."""
-    spec = _own(adapter)
-    return None if spec is None else (str(spec.get("compress", "mpo")), str(spec.get("expand", "mpo")))
+    specification = _own_specification(adapter)
+    if specification is None:
+        return None
+    return str(specification.get("compress", "mpo")), str(specification.get("expand", "mpo"))
 
 
-def _own(adapter: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _own_specification(adapter: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the specification of an adapter of this package with its preset's fields; `None` for any other."""
-    spec = stated({"peft_type": OWN, **adapter} if adapter and "preset" in adapter else adapter or {})
-    return spec if str(spec.get("peft_type")).upper() == OWN else None
+    specification = dict(adapter or {})
+    if "preset" in specification:
+        specification = {"peft_type": OWN, **specification}
+    specification = stated(specification)
+    return specification if str(specification.get("peft_type")).upper() == OWN else None
 
 
-def differences(adapter: dict[str, Any], other: dict[str, Any]) -> list[str]:
+def describe_differences(adapter: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Return the differences between two adapters of this package besides the core: ["r (1, not 8)"]."""
-    ours, theirs = complete(adapter), complete(other)
+    fields = complete(adapter)
+    other_fields = complete(other)
     left_out = set(NOT_COMPARED)
-    if None in (function_of(ours["core"]), function_of(theirs["core"])):
+    if None in (function_of(fields["core"]), function_of(other_fields["core"])):
         left_out.update(OF_FUNCTIONS)
-    return [
-        f"{key} ({_said(_meant(ours, key))}, not {_said(_meant(theirs, key))})"
-        for key in dict.fromkeys((*ours, *theirs))
-        if key not in left_out and ours.get(key) != theirs.get(key) and _meant(ours, key) != _meant(theirs, key)
-    ]
+    differences = []
+    for key in dict.fromkeys((*fields, *other_fields)):
+        if key in left_out or fields.get(key) == other_fields.get(key):
+            continue
+        value = _effective_value(fields, key)
+        other_value = _effective_value(other_fields, key)
+        if value != other_value:
+            differences.append(f"{key} ({_format_value(value)}, not {_format_value(other_value)})")
+    return differences
 
 
-def _meant(spec: dict[str, Any], key: str) -> Any:
+def _effective_value(fields: dict[str, Any], key: str) -> Any:
     """Return a field's effective value: `None` resolved to its number, modules sorted."""
-    value = spec.get(key)
     if key in RESOLVED:
-        return getattr(resolve(spec), key)
+        return getattr(resolve(fields), key)
+    value = fields.get(key)
     return sorted(value) if isinstance(value, list) and key.endswith("_modules") else value
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Return a field's value as text."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -57,35 +57,38 @@ class Run:
     failure: str | None = None  # "out of memory": why a trial has no loss, if it did not diverge
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
+        """Replace NaN and infinity by `None`."""
+        for run_field in fields(self):
+            value = getattr(self, run_field.name)
             if isinstance(value, float) and not math.isfinite(value):
-                object.__setattr__(self, entry.name, None)
+                object.__setattr__(self, run_field.name, None)
 
     @property
     def late_train_loss(self) -> float | None:
         """Mean training loss of the last quarter of the steps, in nats per token; `None` if it diverged."""
-        last = max((step for step, _ in self.train_loss_curve), default=0)
-        late = [loss for step, loss in self.train_loss_curve if step > LATE * last]
-        known = self.train_loss is not None and late and all(map(math.isfinite, late))
-        return math.fsum(late) / len(late) if known else None
+        last_step = max((step for step, _ in self.train_loss_curve), default=0)
+        late_losses = [loss for step, loss in self.train_loss_curve if step > LATE * last_step]
+        if self.train_loss is None or not late_losses or not all(map(math.isfinite, late_losses)):
+            return None
+        return math.fsum(late_losses) / len(late_losses)
 
     @property
     def independent_losses(self) -> RowLosses:
-        """`eval_row_losses` summed over each group of dependent rows; a bootstrap may resample them one by one."""
+        """`eval_row_losses` summed over each group of dependent rows: what statistics count as rows."""
         if not self.eval_row_groups or not self.eval_row_losses:
             return self.eval_row_losses
         sums: dict[int, tuple[float, int]] = {}
         for (loss, tokens), group in zip(self.eval_row_losses, self.eval_row_groups, strict=True):
-            before = sums.get(group, (0.0, 0))
-            # a row without targets has no loss, and NaN in some records
-            sums[group] = (before[0] + (loss if tokens else 0.0), before[1] + tokens)
+            summed_loss, summed_tokens = sums.get(group, (0.0, 0))
+            if tokens:  # a row without targets has no loss, and NaN in some records
+                summed_loss += loss
+            sums[group] = (summed_loss, summed_tokens + tokens)
         return tuple(sums.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as a JSON-compatible dict; NaN and infinity become null."""
-        plain: dict[str, Any] = finite(asdict(self))
-        return plain
+        record: dict[str, Any] = finite(asdict(self))
+        return record
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Run":

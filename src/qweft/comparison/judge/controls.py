@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qweft.comparison.judge.summary import Summary
-from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, differences
+from qweft.comparison.method_kinds import ALTERED_CIRCUITS, CLASSICAL_CONTROLS, CONSTANTS, describe_differences
 from qweft.method.names import form_of, function_of
 
 Function = str | None
@@ -68,7 +68,7 @@ def _differing_fields(method: Summary, hybrid: Summary) -> list[str]:
     """Return how a method differs from the hybrid besides its core; empty for a control."""
     if method.adapter is None or hybrid.adapter is None:
         return ["its adapter was not recorded"]
-    fields = differences(method.adapter, hybrid.adapter)
+    fields = describe_differences(method.adapter, hybrid.adapter)
     has_diverged = any(entry.diverged == len(entry.seeds) for entry in (method, hybrid))
     if method.steps != hybrid.steps and not has_diverged:  # a run that diverged has fewer steps
         fields.append(f"steps ({method.steps}, not {hybrid.steps})")

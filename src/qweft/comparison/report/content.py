@@ -18,7 +18,7 @@ from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.judge.verdicts import Topic, Verdict, answer_questions, compare_best
-from qweft.comparison.report.decision import Recommendation, conclusion
+from qweft.comparison.report.decision import Recommendation, describe_conclusion
 from qweft.comparison.report.figures import curves_figure, emphasised, forest_figure, pareto_figure, search_figure
 from qweft.comparison.report.wording import ANSWERS, caveats, judged_by
 from qweft.comparison.results import BASE, Run
@@ -99,7 +99,7 @@ class Content:
     @cached_property
     def conclusion(self) -> str:
         """The first sentences: which adapter, by how much, how sure. The terminal ends in them, too."""
-        answer = self.recommendation.text if self.recommendation else conclusion(self.summary)
+        answer = self.recommendation.text if self.recommendation else describe_conclusion(self.summary)
         return " ".join(filter(None, (answer, doubts_said(self.verdicts), self.changed)))
 
     @property
