@@ -128,7 +128,7 @@ def table(results: Mapping[str, Any]) -> str:
     for title, found in zip(("trained numbers", "bytes of the file"), best(results), strict=True):
         lines += [
             f"| {title}, at most | lowest loss | best of the other side | difference, 95% interval | p, corrected "
-            "| smallest visible effect |",
+            "| minimum detectable effect |",
             "|---:|---|---|---:|---:|---:|",
         ]
         for each in found:
@@ -168,7 +168,7 @@ def pairs_table(results: Mapping[str, Any]) -> str:
     outcomes = summarise([Run.from_json(run) for run in results["runs"]], "unilora_8k", None)
     lines = [
         "| ours | numbers | loss | of PEFT's | numbers | loss | difference, 95% interval | p, corrected "
-        "| smallest visible effect |",
+        "| minimum detectable effect |",
         "|---|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for each in planned(results):

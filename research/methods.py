@@ -5,7 +5,7 @@
 A row is a method, from few trained numbers to many. Each NAME=FILE adds two columns: the mean loss over the seeds, and
 the difference to the reference in percent of its loss. A verdict follows where there is one: better or worse where that
 is shown, or equivalent within its margin, both corrected by Holm for the questions of the comparison's config. Where
-nothing is decided the smallest visible effect stands in brackets, in percent.
+nothing is decided the minimum detectable effect stands in brackets, in percent.
 """
 
 import argparse

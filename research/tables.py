@@ -25,19 +25,19 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("results.md", "which-adapter.md", "method.md", "serving.md")
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 WORDS = {"lower": "better", "higher": "worse", "equivalent": "equivalent"}
-TWO_LOOKS = [
+TWO_ANALYSES = [
     InterimAnalysis(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)
 ]
-"""The looks that decide.yaml, gate.yaml and gate-2.yaml planned."""
+"""The interim analyses that decide.yaml, gate.yaml and gate-2.yaml planned."""
 
 Outcomes = dict[str, Summary]
 
 
 def outcomes(
-    name: str, reference: str, margin: float | None, looks: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,)
+    name: str, reference: str, margin: float | None, analyses: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,)
 ) -> Outcomes:
     """Return the summary of a kept comparison by method."""
-    return summarise([Run.from_json(run) for run in evidence.read(name)["runs"]], reference, margin, looks)
+    return summarise([Run.from_json(run) for run in evidence.read(name)["runs"]], reference, margin, analyses)
 
 
 def difference(method: Summary, other: Summary) -> str:
@@ -66,7 +66,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
 def circuit() -> str:
     """`qtha` against its controls and LoRA, in percent of the other's loss."""
     runs = {
-        "A": outcomes("decide", "mpo", 0.5, TWO_LOOKS),
+        "A": outcomes("decide", "mpo", 0.5, TWO_ANALYSES),
         "constant": outcomes("bias", "bias_linear", 0.5),
         "B": outcomes("long-60", "lora", 0.5),
         "C": outcomes("thousand", "lora", 0.5),
@@ -111,7 +111,7 @@ CONTROL_WORDS = {
 
 def recorded_circuit() -> str:
     """`qtha` with the recorded start against its controls, and one of these against another."""
-    methods_by_name = outcomes("decide-recorded", "mpo", 0.5, TWO_LOOKS)
+    methods_by_name = outcomes("decide-recorded", "mpo", 0.5, TWO_ANALYSES)
     rows = []
     for name, other_name in RECORDED_PAIRS:
         method = methods_by_name[name]
@@ -167,7 +167,7 @@ def _with_both_starts(recorded: str, small: str) -> Outcomes:
 
 def gates() -> str:
     """The circuit in a gate of two and of eight layers against its controls."""
-    two, eight = (outcomes(name, "none", 0.5, TWO_LOOKS) for name in ("gate-2", "gate"))
+    two, eight = (outcomes(name, "none", 0.5, TWO_ANALYSES) for name in ("gate-2", "gate"))
     said = {"none": "no circuit", "mlp": "a perceptron", "fourier": "a Fourier series", "product": "no entanglement"}
     rows = []
     for name, words in said.items():

@@ -43,11 +43,11 @@ def summary(
     name: str,
     reference: str = "lora",
     margin: float | None = None,
-    looks: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,),
+    analyses: Sequence[InterimAnalysis] = (SINGLE_ANALYSIS,),
 ) -> dict[str, Any]:
     """Returns the outcome of each method of a comparison."""
     runs = [Run.from_json(entry) for entry in evidence.read(name)["runs"]]
-    return summarise(runs, reference, margin, looks)
+    return summarise(runs, reference, margin, analyses)
 
 
 def _difference(method: Any, other: Any) -> list[Any]:
@@ -58,11 +58,11 @@ def _difference(method: Any, other: Any) -> list[Any]:
 
 def read_results() -> Numbers:
     """`qtha` against its controls and LoRA of its size in each experiment, in percent of the held-out loss."""
-    looks = [
+    analyses = [
         InterimAnalysis(level=0.025, seeds=tuple(range(6 * number)), number=number, planned=2) for number in (1, 2)
     ]
     outcomes = {
-        place: summary(name, reference, margin, looks if name == "decide" else (SINGLE_ANALYSIS,))
+        place: summary(name, reference, margin, analyses if name == "decide" else (SINGLE_ANALYSIS,))
         for place, (name, reference, margin) in EXPERIMENTS.items()
     }
     found: Numbers = {}

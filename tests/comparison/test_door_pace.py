@@ -21,7 +21,7 @@ PLAN = SimpleNamespace(
     finalists=3,
     grid=SimpleNamespace(seeds=(0,), most=5),
     seeds=(0, 1, 2),
-    looks=((0, 1, 2),),
+    analysis_seeds=((0, 1, 2),),
 )
 
 

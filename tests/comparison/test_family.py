@@ -1,4 +1,4 @@
-"""Questions of a comparison judged together: Holm's correction, the best method, and repeated looks."""
+"""Questions of a comparison judged together: Holm's correction, the best method, and interim analyses."""
 
 import numpy as np
 import pytest
@@ -62,12 +62,12 @@ def interim_analyses(*counts):
     return [InterimAnalysis(None, level, tuple(range(n)), k, len(counts)) for k, (n, level) in enumerate(pairs, 1)]
 
 
-def test_a_question_is_decided_at_its_first_look_and_stays():
+def test_a_question_is_decided_at_its_first_analysis_and_stays():
     qtha = [0.900, 0.901, 0.902, 1.3, 1.2, 1.1]
     made = summarise(runs(lora=[1.0] * 6, qtha=qtha), analyses=interim_analyses(3, 6))
     found = compare_methods(made["qtha"], made["lora"])
     assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 3, 1)
-    assert undecided_methods(made) == set() and "An earlier look" in describe_conclusion(made)
+    assert undecided_methods(made) == set() and "An earlier interim analysis" in describe_conclusion(made)
     late = summarise(runs(lora=[1.0] * 6, qtha=[0.9, 0.99, 0.95, 0.93, 0.94, 0.935]), analyses=interim_analyses(3, 6))
     found = compare_methods(late["qtha"], late["lora"])
     assert (found.direction, len(found.paired.seeds), found.analysis.number) == ("lower", 6, 2)
@@ -76,7 +76,7 @@ def test_a_question_is_decided_at_its_first_look_and_stays():
     ) == {"lora", "qtha"}
 
 
-def test_what_an_earlier_look_decided_is_open_again_once_a_run_diverges():
+def test_what_an_earlier_analysis_decided_is_open_again_once_a_run_diverges():
     """Seeds that a method got for another question count, too: to leave them out would flatter it."""
     made = summarise(
         runs(lora=[1.0] * 6, qtha=[0.9, 0.901, 0.902, None, None, 0.9], mpo=[1.0] * 3, mlp_linear=[1.0] * 3),
@@ -89,7 +89,7 @@ def test_what_an_earlier_look_decided_is_open_again_once_a_run_diverges():
 
 
 def test_looking_three_times_errs_at_most_one_time_in_twenty():
-    """Of 300 comparisons a cell; the standard error at 5% is 1.3, and looks at 0.05 each err up to 11%."""
+    """Of 300 comparisons a cell; the standard error at 5% is 1.3, and analyses at 0.05 each err up to 11%."""
     rows = [row for row in judges.looks_rows(300) if row["rows"] == 96]
     assert max(row["shown at 0.05 each"] for row in rows) > 8
     assert all(row["shown"] <= 7.5 and row["equivalent at the margin"] <= 7.5 for row in rows)

@@ -1,4 +1,4 @@
-"""When a difference is shown: the rule, the interval and the sign-flip test, against other libraries."""
+"""When a difference is significant: the rule, the interval and the sign-flip test, against other libraries."""
 
 import math
 
@@ -47,7 +47,7 @@ def test_a_direction_is_shown_only_where_the_interval_of_three_seeds_excludes_ze
 
 
 def test_a_run_that_diverged_counts_at_whichever_seed():
-    """The other seeds do not decide: neither those of an earlier look, nor where the other method has none."""
+    """The other seeds do not decide: neither those of an earlier analysis, nor where the other method has none."""
     losses = SeedLosses({0: 1.0, 1: 1.01, 2: 1.02, 3: None})
     others = SeedLosses({0: 2.0, 1: 2.02, 2: 2.05})
     both = SeedLosses({**others.totals, 3: None})
@@ -69,7 +69,7 @@ def test_a_run_that_diverged_counts_at_whichever_seed():
         ((0.1, -0.1, 0.05), 0.1, "not decided"),
         ((0.1, -0.1, 0.05), None, "not decided"),
         ((0.0, 0.0, 0.0), 0.5, "equivalent"),
-        ((0.1, 0.11, 0.12), 0.5, "equivalent"),  # shown, and less than what matters
+        ((0.1, 0.11, 0.12), 0.5, "equivalent"),  # significant, and less than what matters
         ((0.6, 0.61, 0.62), 0.5, "higher"),
         ((-0.45, -0.5, -0.55), 0.5, "lower"),
         ((0.1, -0.1), 0.5, "not decided"),

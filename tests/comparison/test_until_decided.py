@@ -8,7 +8,7 @@ import pytest
 
 from qweft.comparison import runner
 from qweft.comparison.config import MethodConfig
-from qweft.comparison.plan import planned_looks
+from qweft.comparison.plan import plan_analysis_seeds
 from qweft.comparison.report.write import remake_report
 from qweft.comparison.results_file import changed_said, stated
 from tests.comparison.comparison_examples import LORA, comparison, results
@@ -30,13 +30,13 @@ def seeds_of(made, *names):
 def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(places, tmp_path, capsys):
     config = looking(places, tmp_path)
     made, output = results(config), Path(config.output)
-    looks = made["summary"]["lora"]["looks_made"]
-    assert [(look["number"], look["planned"]) for look in looks] == [(1, 2), (2, 2)]
-    assert [look["level"] for look in looks] == pytest.approx([0.03, 0.02])
-    assert [look["seeds"] for look in looks] == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    analyses = made["summary"]["lora"]["looks_made"]
+    assert [(analysis["number"], analysis["planned"]) for analysis in analyses] == [(1, 2), (2, 2)]
+    assert [analysis["level"] for analysis in analyses] == pytest.approx([0.03, 0.02])
+    assert [analysis["seeds"] for analysis in analyses] == [[0, 1, 2], [0, 1, 2, 3, 4]]
     assert seeds_of(made, "base", "lora", "twin", "fast") == [[0], [*range(5)], [*range(5)], [0, 1, 2]]
-    assert "look 1 of 2: not decided for lora, twin" in " ".join(capsys.readouterr().out.split())
-    looks_told = (output / "report.md").read_text().count("look 1 of 2")
+    assert "interim analysis 1 of 2: not decided for lora, twin" in " ".join(capsys.readouterr().out.split())
+    times_told = (output / "report.md").read_text().count("interim analysis 1 of 2")
     shutil.rmtree(output / "lora-4")
     took = [
         {(entry["method"], entry["seed"]): entry["seconds"] for entry in each["runs"]}
@@ -44,10 +44,10 @@ def test_seeds_are_added_to_open_questions_and_a_stopped_comparison_goes_on(plac
     ]
     assert {key for key in took[0] if took[0][key] != took[1][key]} == {("lora", 4)}
     remade = remake_report(output, tmp_path / "again").with_name("report.md").read_text()
-    assert remade.count("look 1 of 2") == looks_told > 0
+    assert remade.count("interim analysis 1 of 2") == times_told > 0
 
 
-def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_out(places, tmp_path, monkeypatch):
+def test_a_question_that_is_open_again_gets_the_seeds_of_the_analysis_that_it_sat_out(places, tmp_path, monkeypatch):
     """As where seeds that are added raise the p of another question, and so Holm's p of one that was decided."""
     left = iter([{"lora", "twin"}, {"lora", "fast", "twin"}, set()])
     monkeypatch.setattr(runner, "undecided_methods", lambda summary: next(left))
@@ -59,13 +59,13 @@ def test_a_question_that_is_open_again_gets_the_seeds_of_the_look_that_it_sat_ou
 def test_no_seed_is_added_once_every_question_is_decided(places, tmp_path, capsys):
     made = results(looking(places, tmp_path, equivalent_within=50.0))
     assert {entry["seed"] for entry in made["runs"]} == {0, 1, 2} and made["planned_runs"] == 10
-    assert "look 1 of 2: no seed decides more" in " ".join(capsys.readouterr().out.split())
+    assert "interim analysis 1 of 2: no seed decides more" in " ".join(capsys.readouterr().out.split())
 
 
-def test_looks_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
+def test_seeds_double_up_to_the_cap_with_seeds_not_yet_used(places, tmp_path):
     config = looking(places, tmp_path, seeds=[7, 1, 5], most_seeds=8)
-    assert planned_looks(config) == ((7, 1, 5), (7, 1, 5, 0, 2, 3), (7, 1, 5, 0, 2, 3, 4, 6))
-    assert planned_looks(replace(config, most_seeds=None)) == ((7, 1, 5),)
+    assert plan_analysis_seeds(config) == ((7, 1, 5), (7, 1, 5, 0, 2, 3), (7, 1, 5, 0, 2, 3, 4, 6))
+    assert plan_analysis_seeds(replace(config, most_seeds=None)) == ((7, 1, 5),)
 
 
 PLAN = {"margin": None, "reference": "lora", "methods": ["lora", "qtha"], "seeds": [[0, 1, 2]]}

@@ -1,4 +1,4 @@
-"""The verdicts on runs with chosen losses: what is shown, what is not, what is open; and what follows from them."""
+"""The verdicts on runs with chosen losses: what is significant, what is open, and what follows from them."""
 
 import dataclasses
 

@@ -41,8 +41,8 @@ class HalvingConfig:
     """Successive halving: short runs of all methods, longer ones of those that can still win, then the finalists.
 
     Runs are judged on the validation rows, at seeds that the comparison does not judge. After each rung a method is
-    stopped if its loss, paired by row with the leader's, is shown to be higher, or if it is not among the best that go
-    on. The finalists make the runs of the comparison, with the last leader as the reference.
+    stopped if its loss, paired by row with the leader's, is significantly higher, or if it is not among the best that
+    go on. The finalists make the runs of the comparison, with the last leader as the reference.
 
     Args:
         finalists: Most methods that are judged on the test rows, at least 2. `None` means no halving.
@@ -66,8 +66,8 @@ class ComparisonConfig:
         seeds: Each method runs once per seed.
         reference: The method that the others are compared with.
         equivalent_within: Two methods count as equivalent if their losses differ by less than this many percent, by two
-            one-sided tests at a level of 0.05. State it before the runs. `None` asks no such question.
-        most_seeds: Add seeds until each question is shown, equivalent, or at this number of seeds. Looks are planned
+            one-sided tests at a level of 0.05 for all questions. State it before the runs. `None` asks for none.
+        most_seeds: Add seeds until each question is decided, or at this number of seeds. Interim analyses are planned
             before the runs: at the number of `seeds`, at twice as many each time, and at the cap. `None` adds none.
         search: Before the runs, choose learning rates on the validation rows, for each method that sets none itself.
         rates: Learning rates that the search and `qweft tune` try for each method. `None` means a search by factors of

@@ -54,7 +54,7 @@ class Plan:
     config: ComparisonConfig
     shapes: LoadedModel
     methods: tuple[Method, ...]
-    looks: tuple[tuple[int, ...], ...]
+    analysis_seeds: tuple[tuple[int, ...], ...]  # at each interim analysis
     reference: str
     grid: Grid
     untried: tuple[Method, ...] = ()  # those that the budget leaves out
@@ -71,8 +71,8 @@ class Plan:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of the first look."""
-        return self.looks[0]
+        """The seeds of the first interim analysis."""
+        return self.analysis_seeds[0]
 
     def keeping(self, methods: Sequence[Method], **changes: Any) -> "Plan":
         """Return the plan with these methods alone; one that used the rate of another one that is not has its own."""
@@ -86,13 +86,17 @@ class Plan:
         return replace(self, methods=own, untried=left_out, reference=reference, **changes)
 
     @property
-    def judging(self) -> list[InterimAnalysis]:
-        """How each look judges."""
-        if len(self.looks) == 1:
+    def analyses(self) -> list[InterimAnalysis]:
+        """The interim analyses, or a single one."""
+        planned = len(self.analysis_seeds)
+        if planned == 1:
             return [SINGLE_ANALYSIS]
-        shares = interim_levels([len(seeds) for seeds in self.looks])
-        pairs = enumerate(zip(self.looks, shares, strict=True), 1)
-        return [InterimAnalysis(None, level, seeds, number, len(shares)) for number, (seeds, level) in pairs]
+        levels = interim_levels([len(seeds) for seeds in self.analysis_seeds])
+        numbered = zip(range(1, planned + 1), self.analysis_seeds, levels, strict=True)
+        return [
+            InterimAnalysis(level=level, seeds=seeds, number=number, planned=planned)
+            for number, seeds, level in numbered
+        ]
 
     @property
     def title(self) -> str:
@@ -108,7 +112,7 @@ def resolve(config: ComparisonConfig) -> Plan:
     check_start(config)
     shapes = load_model(replace(config.model, device="meta"))
     methods = tuple(resolve_methods(config, shapes.model))
-    plan = Plan(config, shapes, methods, planned_looks(config), config.reference, _grid(config))
+    plan = Plan(config, shapes, methods, plan_analysis_seeds(config), config.reference, _grid(config))
     return plan if config.budget is None else within(plan)
 
 
@@ -156,12 +160,14 @@ def rung_sizes(methods: int, finalists: int, rungs: int) -> list[int]:
     return [max(finalists, size) for size in sizes]
 
 
-def planned_looks(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
-    """Return the seeds at each look: those of the config, with `most_seeds` also twice as many each time."""
-    looks = [tuple(config.seeds)]
-    while len(looks[-1]) < (config.most_seeds or 0):
-        looks.append(more_seeds(looks[-1], min(2 * len(looks[-1]), config.most_seeds or 0)))
-    return tuple(looks)
+def plan_analysis_seeds(config: ComparisonConfig) -> tuple[tuple[int, ...], ...]:
+    """Return the seeds at each interim analysis: those of the config, then twice as many up to `most_seeds`."""
+    most = config.most_seeds or 0
+    analysis_seeds = [tuple(config.seeds)]
+    while len(analysis_seeds[-1]) < most:
+        seeds = analysis_seeds[-1]
+        analysis_seeds.append(more_seeds(seeds, min(2 * len(seeds), most)))
+    return tuple(analysis_seeds)
 
 
 def more_seeds(seeds: Sequence[int], number: int) -> tuple[int, ...]:

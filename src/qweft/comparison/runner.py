@@ -69,8 +69,8 @@ def compare(config: ComparisonConfig, config_yaml: str, command: str, begin: Cal
         it = prepare(config, config_yaml, command, begin)
         with closing(it.context):
             it = choose(it)
-            runs, looks = run(it)
-        report(it, runs, looks)
+            runs, analyses = run(it)
+        report(it, runs, analyses)
     return it.context.output / PAGE
 
 
@@ -104,22 +104,22 @@ def choose(it: Prepared) -> Prepared:
 
 
 def run(it: Prepared) -> tuple[list[Run], list[InterimAnalysis]]:
-    """Make the runs of each look, until every question is decided; return them with the looks that were made."""
+    """Make runs until every question is decided; return them with the interim analyses that were made."""
     runs: list[Run] = []
-    looks: list[InterimAnalysis] = []
+    analyses: list[InterimAnalysis] = []
     asked: Sequence[Method] = it.plan.methods
-    for seeds, look in zip(it.plan.looks, it.plan.judging, strict=True):
-        runs = _make_runs(it, asked, seeds, runs, looks or [look])
-        looks.append(look)
-        summary = judge(it, runs, looks)
+    for seeds, analysis in zip(it.plan.analysis_seeds, it.plan.analyses, strict=True):
+        runs = _make_runs(it, asked, seeds, runs, analyses or [analysis])
+        analyses.append(analysis)
+        summary = judge(it, runs, analyses)
         names = undecided_methods(summary)
         asked = [method for method in it.plan.methods if method.name in names]
-        if look.planned > 1:
+        if analysis.planned > 1:
             left = f"not decided for {', '.join(each.name for each in asked)}" if asked else "no seed decides more"
-            it.context.console.say(f"look {look.number} of {look.planned}: {left}")
+            it.context.console.say(f"interim analysis {analysis.number} of {analysis.planned}: {left}")
         if not asked:
             break
-    return runs, looks
+    return runs, analyses
 
 
 def _make_runs(
@@ -127,7 +127,7 @@ def _make_runs(
     methods: Sequence[Method],
     seeds: Sequence[int],
     before: Sequence[Run],
-    looks: Sequence[InterimAnalysis],
+    analyses: Sequence[InterimAnalysis],
 ) -> list[Run]:
     """Return the runs with those before: the base model's first, then every method's at every seed."""
     context, had = it.context, {(run.method, run.seed) for run in before}
@@ -153,21 +153,21 @@ def _make_runs(
         print_run(made, context.config.evaluation.split, (len(runs), len(planned)), now - begun, context.console)
         if len(runs) < len(planned) and now - written >= SECONDS_BETWEEN_REPORTS:
             so_far = [*before, *(runs[folder] for folder in planned if folder in runs)]
-            write_report(_results(it, so_far, looks, len(before) + len(planned)), context.output)
+            write_report(_results(it, so_far, analyses, len(before) + len(planned)), context.output)
             written = time.perf_counter()
     return [*before, *(runs[folder] for folder in planned)]
 
 
-def judge(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis]) -> dict[str, Summary]:
-    """Return the summary of each method, with the looks that judge it."""
+def judge(it: Prepared, runs: Sequence[Run], analyses: Sequence[InterimAnalysis]) -> dict[str, Summary]:
+    """Return the summary of each method, judged by the interim analyses."""
     config = it.plan.config
-    return summarise(runs, it.plan.reference, config.equivalent_within, looks, config.recommend)
+    return summarise(runs, it.plan.reference, config.equivalent_within, analyses, config.recommend)
 
 
-def report(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis]) -> None:
+def report(it: Prepared, runs: Sequence[Run], analyses: Sequence[InterimAnalysis]) -> None:
     """Write the report of all runs, say the answer, and keep the winner."""
     output, say = it.context.output, it.context.console.say
-    content = write_report(_results(it, runs, looks, len(runs)), output)
+    content = write_report(_results(it, runs, analyses, len(runs)), output)
     print_summary(content.summary, content.search, it.context.console)
     say(load_said(runs))
     say(f"report: {output / PAGE}\n\n{content.conclusion}")
@@ -178,16 +178,16 @@ def report(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis]) 
             say(line)
 
 
-def _results(it: Prepared, runs: Sequence[Run], looks: Sequence[InterimAnalysis], total: int) -> dict[str, Any]:
+def _results(it: Prepared, runs: Sequence[Run], analyses: Sequence[InterimAnalysis], total: int) -> dict[str, Any]:
     """Return the content of results.json."""
-    plan, summary, recommendation = it.plan, judge(it, runs, looks), None
+    plan, summary, recommendation = it.plan, judge(it, runs, analyses), None
     if plan.config.recommend:
         recommendation = recommend(summary, it.rungs, [each.name for each in plan.untried])
     stated_plan = {
         "margin": plan.config.equivalent_within,
         "reference": plan.reference,
         "methods": sorted(method.name for method in plan.methods),
-        "seeds": [sorted(seeds) for seeds in plan.looks],
+        "seeds": [sorted(seeds) for seeds in plan.analysis_seeds],
     }
     results = {
         "title": plan.title,

@@ -69,14 +69,15 @@ class Content:
         if not runs:
             raise QweftError("there is no run to report on")
         first: Mapping[str, Any] = next(iter((results.get("summary") or {}).values()), {})
-        looks = TypeAdapter(list[InterimAnalysis]).validate_python(first.get("looks_made") or [SINGLE_ANALYSIS])
+        made = first.get("looks_made") or [SINGLE_ANALYSIS]
+        analyses = TypeAdapter(list[InterimAnalysis]).validate_python(made)
         use = results.get("recommendation")
         environment = results.get("environment") or {}
         reference, margin = str(first.get("reference") or "lora"), first.get("equivalent_within")
         return cls(
             title=str(results.get("title") or f"{runs[0].model} on {runs[0].data}"),
             runs=runs,
-            summary=summarise(runs, reference, margin, looks, bool(use)),
+            summary=summarise(runs, reference, margin, analyses, bool(use)),
             reference=reference,
             environment={key.replace("_", " "): str(value) for key, value in environment.items() if value is not None},
             config_yaml=str(results.get("config_yaml") or ""),

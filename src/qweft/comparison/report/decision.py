@@ -16,7 +16,7 @@ NAMED = 4
 """Largest number of methods that a sentence lists by name."""
 STANDINGS = {
     "lower": "{leader} has {next}.",
-    "higher": "An earlier look, at fewer seeds, showed {names} to be better.",
+    "higher": "An earlier interim analysis, at fewer seeds, found {names} significantly better.",
     "equivalent": "Equivalent to {leader} within {margin:g}%: {names}.",
     "not decided": "Not decided between {leader} and {names}{limit}.",
 }
@@ -104,7 +104,7 @@ def choose_method(
     if undecided:
         no_larger = [entry for entry in equivalent if entry.trainable_parameters <= leader.trainable_parameters]
         chosen = _lowest([leader, *undecided, *no_larger], pairings)
-        return chosen, "it had the lowest loss of those not shown to be worse"
+        return chosen, "it had the lowest loss of those that are not significantly worse"
     if equivalent:
         return _smallest_equivalent(leader, equivalent, pairings)
     return leader, _describe_lead(pairings) or "no other method came to the end"

@@ -150,7 +150,7 @@ def runs_plan(plan: Plan, steps: int | None) -> Table:
     else:
         runs = many(len(methods) * len(plan.seeds), "run")
         runs += f", after a search of at most {plan.grid.trainings * len(searched):,} trainings" if searched else ""
-    further = f" (until decided, at most {len(plan.looks[-1])} seeds)" if len(plan.looks) > 1 else ""
+    further = f" (until decided, at most {len(plan.analysis_seeds[-1])} seeds)" if len(plan.analysis_seeds) > 1 else ""
     title = f"{plan.title}{further}, seeds {', '.join(map(str, plan.seeds))}: {runs}"
     rows: Rows = [("method", "parameters", "learning rate", "steps", "adapter")]
     for method in methods:

@@ -57,7 +57,7 @@ def limit_said(pairings: Sequence[PairedComparison]) -> str:
     """Return in brackets how large a difference had to be to be seen, or why none could be."""
     effects = [effect for effect in (pairing.minimum_detectable_effect for pairing in pairings) if effect is not None]
     if effects:
-        return f" (smallest visible effect {effect_said(max(effects))})"
+        return f" (minimum detectable effect {effect_said(max(effects))})"
     return f" ({pairings[0].reason})" if pairings else ""
 
 
@@ -106,10 +106,10 @@ def numbers(pairing: PairedComparison) -> str:
     if pairing.direction == "not decided":
         details.append(pairing.reason)
     if pairing.minimum_detectable_effect is not None:
-        details.append(f"smallest visible effect {effect_said(pairing.minimum_detectable_effect)}")
+        details.append(f"minimum detectable effect {effect_said(pairing.minimum_detectable_effect)}")
     analysis = pairing.analysis
     if analysis.planned > 1:
-        details.append(f"look {analysis.number} of {analysis.planned} at level {analysis.level:.4g}")
+        details.append(f"interim analysis {analysis.number} of {analysis.planned} at level {analysis.level:.4g}")
     return f"{difference_said(pairing)} ({'; '.join(details)})"
 
 
@@ -165,16 +165,16 @@ def caveats(summary: Mapping[str, Summary], searched: Collection[str] = ()) -> l
 
 
 def judged_by(summary: Mapping[str, Summary], is_strict: bool) -> list[str]:
-    """Return how the questions were judged: the correction of p for their number, and the looks at more seeds."""
+    """Return how the questions were judged: the correction of p for their number, and the interim analyses."""
     correction = "Bonferroni's correction" if is_strict else "Holm's correction"
     lines = [
         f"p is corrected for the number of questions ({correction}), that of equivalence likewise. Intervals are not "
         "corrected."
     ]
     if made := next((entry.analyses_made for entry in summary.values()), ()):
-        levels = ", ".join(f"{look.level:.4g} at {len(look.seeds or ())} seeds" for look in made)
+        levels = ", ".join(f"{analysis.level:.4g} at {len(analysis.seeds or ())} seeds" for analysis in made)
         lines.append(
-            f"Seeds were added while they could decide a question: {len(made)} of {made[0].planned} planned looks, "
-            f"at the levels {levels}. The levels of all planned looks add up to {SIGNIFICANCE_LEVEL}."
+            f"Seeds were added while they could decide a question: {len(made)} of {made[0].planned} planned "
+            f"interim analyses, at the levels {levels}. The levels of all planned ones add up to {SIGNIFICANCE_LEVEL}."
         )
     return lines

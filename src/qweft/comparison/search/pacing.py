@@ -88,7 +88,7 @@ def pace_of(plan: Plan, costs: Costs, whole: int, left: float) -> Pace:
         pace = timed(replace(pace, steps=possible[max(0, fitting - 1)]))
         if pace.seconds <= left and pace.steps >= min(ENOUGH_STEPS, whole):
             break
-    most = MOST_SEEDS if len(plan.looks) == 1 else 0  # else seeds are added where a question is open
+    most = MOST_SEEDS if len(plan.analysis_seeds) == 1 else 0  # else seeds are added where a question is open
     while pace.seeds < most and (more := timed(replace(pace, seeds=pace.seeds + 1))).seconds <= left:
         pace = more
     return pace
@@ -116,8 +116,9 @@ def with_pace(context: Context, plan: Plan, begun: float) -> tuple[Context, Plan
             pace = pace_of(plan, costs, context.steps, left)
             pace = replace(pace, seconds=pace.seconds / context.workers, of=of)
             write_record(path, asdict(pace))
-    grid, looks = replace(plan.grid, most=pace.rates), (more_seeds(plan.seeds, pace.seeds), *plan.looks[1:])
-    plan = plan.keeping(plan.methods[: pace.methods], grid=grid, looks=looks)
+    grid = replace(plan.grid, most=pace.rates)
+    analysis_seeds = (more_seeds(plan.seeds, pace.seeds), *plan.analysis_seeds[1:])
+    plan = plan.keeping(plan.methods[: pace.methods], grid=grid, analysis_seeds=analysis_seeds)
     training = replace(context.config.training, max_steps=pace.steps)
     return replace(context, config=replace(context.config, training=training)), plan, pace
 
