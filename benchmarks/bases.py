@@ -24,7 +24,6 @@ from transformers import set_seed
 
 from qweft.adapter import find_bases
 from qweft.adapter.attach import detach
-from qweft.cli.main import COMMANDS
 from qweft.cli.parser import parse
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.methods import put_on
@@ -53,7 +52,7 @@ class Bench:
     """The model, its rows and the settings of all measurements."""
 
     def __init__(self) -> None:
-        self.config = parse(ComparisonConfig, [str(ROOT / "research/configs/research-again.yaml")], COMMANDS["compare"])
+        self.config = parse(ComparisonConfig, [str(ROOT / "research/configs/research-again.yaml")])
         self.loaded = load_model(self.config.model)
         self.data = load_data(self.config.data, self.loaded.tokenizer)
         self.pad = self.loaded.tokenizer.pad_token_id

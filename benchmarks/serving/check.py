@@ -34,7 +34,7 @@ from peft import PeftModel
 
 from qweft.adapter.attach import detach, quiet_peft
 from qweft.core.files import write_json
-from qweft.core.schema import build
+from qweft.core.reader import build
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.evaluation.generation import greedy
 from qweft.exporting.config import TARGETS

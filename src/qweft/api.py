@@ -11,7 +11,8 @@ from typing import Any
 from qweft.comparison.config import ComparisonConfig
 from qweft.core import yaml_file
 from qweft.core.errors import QweftError
-from qweft.core.schema import ALTERNATIVES, Reader, build, kinds_of
+from qweft.core.reader import Reader, build
+from qweft.core.schema import ALTERNATIVES, field_types
 from qweft.data.config import DataConfig
 from qweft.evaluation.config import EvaluationConfig
 from qweft.exporting.config import ExportConfig, Target
@@ -98,20 +99,20 @@ def train(config: RunConfig | Mapping[str, Any] | str | Path | None = None, **ke
 
         trained = train(data="my.csv", adapter={"preset": "qtha", "r": 8}, output="runs/my")
     """
-    run: RunConfig = _built(RunConfig, _tree(RunConfig, config), keys, "train")
+    run: RunConfig = _built(RunConfig, _tree(RunConfig, config), keys, "train()")
     from qweft.training.checks import check_start
     from qweft.training.run import train as run_training
 
     check_start(run)
-    found = run_training(run)
+    trained = run_training(run)
     return TrainResult(
-        adapter=found.adapter_folder,
+        adapter=trained.adapter_folder,
         output=Path(run.output),
-        steps=found.fit.steps,
-        trainable_parameters=found.trainable_parameters,
+        steps=trained.fit.steps,
+        trainable_parameters=trained.trainable_parameters,
         split=run.evaluation.split,
-        base_loss=found.base.loss,
-        loss=found.adapted.loss,
+        base_loss=trained.base.loss,
+        loss=trained.adapted.loss,
     )
 
 
@@ -125,21 +126,21 @@ def evaluate(adapter: str | Path, **sections: Any) -> EvaluateResult:
     Raises:
         QweftError: The folder holds no adapter, a key is wrong, or the model or the data cannot be loaded.
     """
-    overrides = _checked(_Sections, sections, "evaluate")
+    overrides = _checked(_Sections, sections, "evaluate()")
     from qweft.evaluation.checks import check_judging
     from qweft.evaluation.run import evaluate as run_evaluation
 
     check_judging(Path(adapter), overrides)
-    found = run_evaluation(Path(adapter), overrides)
+    evaluation = run_evaluation(Path(adapter), overrides)
     return EvaluateResult(
-        adapter=found.adapter,
-        split=found.split,
-        rows=len(found.base.rows),
-        base_loss=found.base.loss,
-        loss=found.adapted.loss,
-        loss_error=found.scores[0].difference.standard_error,
-        scores={score.name: score.difference.value for score in found.scores},
-        answers=tuple(found.to_json()["answers"]),
+        adapter=evaluation.adapter,
+        split=evaluation.split,
+        rows=len(evaluation.base.rows),
+        base_loss=evaluation.base.loss,
+        loss=evaluation.adapted.loss,
+        loss_error=evaluation.scores[0].difference.standard_error,
+        scores={score.name: score.difference.value for score in evaluation.scores},
+        answers=tuple(evaluation.to_json()["answers"]),
     )
 
 
@@ -163,18 +164,9 @@ def compare(
         compared = compare("my.csv", budget="20min")
         print(compared.conclusion, compared.adapter)
     """
-    from qweft.comparison.search.starter import is_config, starter, that_ship
+    from qweft.comparison.search.starter import that_ship
 
-    keys = _checked(ComparisonConfig, keys, "compare")
-    if isinstance(what, ComparisonConfig | Mapping) or is_config(str(what)):
-        tree = _tree(ComparisonConfig, what)
-    elif preset in ("quick", "thorough"):
-        model = build(ModelConfig, keys.get("model", {}), "compare()")
-        tree = starter(str(what), model, preset, keys.get("budget"), keys.get("output"))  # type: ignore[arg-type]
-        keys = {key: value for key, value in keys.items() if key != "budget"}  # now with the preset's time
-    else:
-        raise QweftError(f"compare(): preset is quick or thorough, got {preset!r}")
-    config: ComparisonConfig = _built(ComparisonConfig, tree, keys, "compare")
+    config = _comparison(what, preset, _checked(ComparisonConfig, keys, "compare()"))
     if config.workers not in (None, 1) and config.executor == "local":
         raise QweftError(f"compare(): workers {config.workers} is for the command; here one process makes all runs")
     from qweft.comparison.checks import check_start
@@ -185,21 +177,37 @@ def compare(
 
     config = that_ship(config, Console(stderr=True).say)
     check_start(config)
-    report = run_comparison(
-        config,
-        yaml_file.dump(asdict(config)),
-        f"qweft.compare({what!r})" if isinstance(what, str | Path) else "qweft.compare(...)",
-    )
-    _, results = read_results(Path(config.output))
-    content, recommended = Content.read(results), results.get("recommendation")
+    command = f"qweft.compare({what!r})" if isinstance(what, str | Path) else "qweft.compare(...)"
+    report = run_comparison(config, yaml_file.dump(asdict(config)), command)
+
+    output = Path(config.output)
+    _, results = read_results(output)
+    content = Content.read(results)
+    recommendation = results.get("recommendation")
     return CompareResult(
-        output=Path(config.output),
+        output=output,
         report=report,
         conclusion=content.conclusion,
         losses={name: entry.eval_loss for name, entry in content.summary.items()},
-        method=recommended["method"] if recommended else None,
-        adapter=Path(config.output) / WINNER / "adapter" if recommended else None,
+        method=recommendation["method"] if recommendation else None,
+        adapter=output / WINNER / "adapter" if recommendation else None,
     )
+
+
+def _comparison(what: Any, preset: str, keys: dict[str, Any]) -> ComparisonConfig:
+    """Return the comparison of a config or of data, with checked keys over it."""
+    from qweft.comparison.search.starter import is_config, starter
+
+    if isinstance(what, ComparisonConfig | Mapping) or is_config(str(what)):
+        tree = _tree(ComparisonConfig, what)
+    elif preset in ("quick", "thorough"):
+        model = build(ModelConfig, keys.get("model", {}), "compare()")
+        budget = keys.pop("budget", None)  # which the starter joins with the preset's time
+        tree = starter(str(what), model, preset, budget, keys.get("output"))  # type: ignore[arg-type]
+    else:
+        raise QweftError(f"compare(): preset is quick or thorough, got {preset!r}")
+    config: ComparisonConfig = _built(ComparisonConfig, tree, keys, "compare()")
+    return config
 
 
 def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys: Any) -> ExportResult:
@@ -216,7 +224,7 @@ def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys
         QweftError: The adapter cannot be exported to the format, a key is wrong, or the export loses too much of the
             adapter's gain.
     """
-    options = _checked(ExportConfig, {"to": to, **keys}, "export")
+    options = _checked(ExportConfig, {"to": to, **keys}, "export()")
     from qweft.exporting.run import export as run_export
 
     report = run_export(Path(adapter), options, force)
@@ -237,23 +245,32 @@ def export(adapter: str | Path, to: Target = "lora", force: bool = False, **keys
 def _tree(config_class: Any, config: Any) -> dict[str, Any]:
     """Return a config as the tree of its file."""
     if isinstance(config, str | Path):
-        return dict(Reader(config_class, str(config)).check(config_class, yaml_file.read(str(config)), ""))
-    return asdict(config) if isinstance(config, config_class) else _checked(config_class, config or {}, "the config")
+        tree = yaml_file.read(str(config))
+        return dict(Reader(config_class, str(config)).check(config_class, tree, ""))
+    if isinstance(config, config_class):
+        return asdict(config)
+    return _checked(config_class, config or {}, "the config")
 
 
-def _checked(config_class: Any, keys: Mapping[str, Any], function: str) -> dict[str, Any]:
+def _checked(config_class: Any, keys: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """Return keyword arguments as a checked tree: paths as texts, dataclasses as dicts."""
     from pydantic_core import to_jsonable_python
 
-    plain = to_jsonable_python(dict(keys), serialize_unknown=True, inf_nan_mode="constants")
-    return dict(Reader(config_class, f"{function}()").check(config_class, plain, ""))
+    tree = to_jsonable_python(dict(keys), serialize_unknown=True, inf_nan_mode="constants")
+    return dict(Reader(config_class, origin).check(config_class, tree, ""))
 
 
-def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], function: str) -> Any:
+def _built(config_class: Any, tree: dict[str, Any], keys: Mapping[str, Any], origin: str) -> Any:
     """Return the config of a checked tree, with keyword arguments over it."""
-    for key, value in _checked(config_class, keys, function).items():
-        if is_dataclass(kinds_of(config_class)[key]):
-            before = {name: each for name, each in tree.get(key, {}).items() if ALTERNATIVES.get(name) not in value}
-            value = before | value
-        tree[key] = value
-    return build(config_class, read_circuits(tree), f"{function}()")
+    for key, value in _checked(config_class, keys, origin).items():
+        if is_dataclass(field_types(config_class)[key]):
+            tree[key] = _with_keys(tree.get(key, {}), value)
+        else:
+            tree[key] = value
+    return build(config_class, read_circuits(tree), origin)
+
+
+def _with_keys(section: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section with some keys set; a key that stands for another one removes that."""
+    kept = {name: value for name, value in section.items() if ALTERNATIVES.get(name) not in keys}
+    return {**kept, **keys}

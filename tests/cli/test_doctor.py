@@ -19,7 +19,7 @@ def test_a_sound_machine(capsys):
 
 def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "STEPS", 0)
-    monkeypatch.setitem(doctor.PARTS, "circuits on the CPU", lambda: 1 / 0)
+    monkeypatch.setitem(doctor.SELF_TEST, "circuits on the CPU", lambda: 1 / 0)
     assert main(["doctor"]) == 2
     captured = capsys.readouterr()
     assert "FAULT  circuits on the CPU: ZeroDivisionError: division by zero" in captured.out
@@ -43,7 +43,7 @@ def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
 
 
 def test_circuits_that_differ_are_a_fault(monkeypatch):
-    assert "by the compiled kernels" in doctor._circuits("cpu", torch.float32, 1e-5)
+    assert "by the compiled kernels" in doctor._check_circuits("cpu", torch.float32, 1e-5)
     monkeypatch.setattr(circuit, "expectation_values", lambda c, x, t: circuit.gate_by_gate(c, x, t) + 1e-3)
     with pytest.raises(ArithmeticError, match=r"differ by 1\.0e-03 from those gate by gate"):
-        doctor._circuits("cpu", torch.float32, 1e-5)
+        doctor._check_circuits("cpu", torch.float32, 1e-5)

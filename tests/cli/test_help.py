@@ -1,9 +1,9 @@
 import pytest
 
 from qweft.cli.command import COMMANDS
-from qweft.cli.help import settings
+from qweft.cli.help import offered_keys
 from qweft.cli.main import main
-from qweft.core.schema import is_leaf, is_mapping
+from qweft.core.schema import is_mapping, option_name
 
 
 def help_of(capsys, command):
@@ -28,11 +28,10 @@ def test_help_has_description_example_and_every_option_with_its_text(capsys, mon
     assert f"qweft {command}" in described.example
     for flag, text in described.flags.items():
         assert f"--{flag} {text}" in flat
-    for name, kind, _, text in settings(described):
-        if is_leaf(kind):
-            option = name if "." in name else name.replace("_", "-")
-            assert f"\n  --{option}{'.KEY' if is_mapping(kind) else ''} " in out
-            assert text and text in flat
+    for key in offered_keys(described):
+        if key.is_option:
+            assert f"\n  --{option_name(key.name)}{'.KEY' if is_mapping(key.kind) else ''} " in out
+            assert key.text and key.text in flat
     assert not any(f"--{name} " in out for name in described.unused if name not in described.values)
     copied = ("usage:", "  qweft ")
     assert not [line for line in out.splitlines() if len(line) > 80 and not line.startswith(copied)]

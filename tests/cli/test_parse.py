@@ -1,7 +1,8 @@
 import pytest
 
 from qweft.cli.command import Command
-from qweft.cli.parser import Options, dump_yaml, parse, split
+from qweft.cli.option_reader import OptionReader
+from qweft.cli.parser import dump_yaml, parse, take_apart
 from qweft.comparison.config import ComparisonConfig, MethodConfig
 from qweft.core.errors import QweftError
 from qweft.training.config import RunConfig
@@ -119,7 +120,7 @@ def test_dump_yaml_reads_back_the_same(comparison_file, write):
 @pytest.mark.parametrize("word", ["--dry-run", "--dry_run"])
 @pytest.mark.parametrize("name", ["dry-run", "dry_run"])
 def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
-    assert split([word, "x"], Command("x", flags={name: ""})).flags == {name}
+    assert take_apart([word, "x"], Command("x", flags={name: ""})).flags == {name}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_flags_are_the_same_with_hyphens_and_underscores(word, name):
 )
 def test_a_text_stays_as_it_is(text):
     """Read as YAML, a template of lines that begin with # is a comment: the model's own template was taken instead."""
-    reader = Options(RunConfig)
+    reader = OptionReader(RunConfig)
     assert reader.typed(str | None, text, "data.template") == text
     assert reader.check(str, text, "output") == text
 

@@ -14,7 +14,7 @@ from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.search.space import TuneConfig
 from qweft.core import yaml_file
 from qweft.core.errors import QweftError
-from qweft.core.schema import Reader, build
+from qweft.core.reader import Reader, build
 from qweft.method.specification import check_specification
 from qweft.training.config import RunConfig
 from tests.test_configs import CONFIGS, ROOT

@@ -11,7 +11,7 @@ from qweft.core.errors import QweftError
 from qweft.data.formats import describe_formats
 
 if TYPE_CHECKING:
-    from qweft.cli.parser import Call
+    from qweft.cli.call import Call
 
 RUN_CONFIG = "qweft.training.config:RunConfig"
 RECOMMENDED = """
@@ -34,13 +34,12 @@ docs/which-adapter.md says on what it was measured. `qweft compare DATA` asks th
     config=RUN_CONFIG,
 )
 def _train(call: "Call") -> None:
+    from qweft.core.files import check_can_be_written
+    from qweft.models.folders import check_holds_no_model
     from qweft.training.checks import check_plan, check_start
 
     config = call.config()
     if call.is_dry:
-        from qweft.core.files import check_can_be_written
-        from qweft.models.folders import check_holds_no_model
-
         check_plan(config)
         check_can_be_written(Path(config.output))
         check_holds_no_model(Path(config.output))
@@ -48,6 +47,7 @@ def _train(call: "Call") -> None:
 
         show(plan(config).describe())
         return
+
     check_start(config)
     from qweft.training.distributed import is_first_process
     from qweft.training.run import train
@@ -79,20 +79,21 @@ def _data(call: "Call") -> None:
 
         call.answer(list_data_sets(), describe_data_sets)
         return
-    tree = call.given()
-    given = [*sources, *(f"--data.{key}" for key in ("source", "sources") if tree.get("data", {}).get(key))]
-    if len(given) != 1:
-        got = " and ".join(given) or "nothing"
-        raise QweftError(f"qweft data check: got {got}, expected the data once; for example: {call.command.example}")
-    from qweft.core.schema import build
+
+    from qweft.core.reader import build
     from qweft.data.checks import check_data_config, check_sources
     from qweft.models.checks import check_model
 
-    config = build(call.command.options, tree, "command line")
-    data = replace(config.data, source=sources[0]) if sources else config.data
+    options = call.given()
+    _check_data_is_named_once(call, sources, options.get("data", {}))
+    config = build(call.command.options, options, "command line")
+    data = config.data
+    if sources:
+        data = replace(data, source=sources[0])
     check_data_config(data)
     check_sources(data)
     check_model(config.model, needs_weights=False)
+
     from qweft.data.preview import preview_data
     from qweft.evaluation.loss import check_room
     from qweft.models.load import load_model, load_tokenizer
@@ -100,6 +101,14 @@ def _data(call: "Call") -> None:
     shapes = load_model(replace(config.model, device="meta"))
     room = partial(check_room, shapes.model)
     call.answer(preview_data(data, load_tokenizer(shapes.source), room))
+
+
+def _check_data_is_named_once(call: "Call", sources: list[str], options: dict[str, Any]) -> None:
+    """Check that data are named by an argument or by an option, and not by both."""
+    named = [*sources, *(f"--data.{key}" for key in ("source", "sources") if options.get(key))]
+    if len(named) != 1:
+        got = " and ".join(named) or "nothing"
+        raise QweftError(f"qweft data check: got {got}, expected the data once; for example: {call.command.example}")
 
 
 @Command(
@@ -121,11 +130,14 @@ def _data(call: "Call") -> None:
     config="qweft.cli.options:Overrides",
 )
 def _evaluate(call: "Call") -> None:
-    folder, (options, sections) = call.folder, call.apart("model", "data", "evaluation")
+    folder = call.folder
+    options, sections = call.given_apart("model", "data", "evaluation")
     if "device" in options:
         _measure(call, folder, options, sections)
         return
-    if of_device := [*options, *({"yes"} & {*call.flags})]:
+
+    of_device = [*options, *({"yes"} & call.flags)]
+    if of_device:
         option = of_device[0].replace("_", "-")
         raise QweftError(f"--{option} is about circuits measured on a device; name one with --device (qweft devices)")
     from qweft.evaluation.checks import preview_evaluation
@@ -153,9 +165,9 @@ def _measure(call: "Call", folder: Path, options: dict[str, Any], sections: dict
     from qweft.core.output import Console
     from qweft.evaluation.noise.run import evaluate_on_device
 
-    console = Console(stderr="json" in call.flags)
-    yes = None if call.is_dry else "yes" in call.flags
-    call.answer(evaluate_on_device(folder, sections, config, call.line, console, yes=yes))
+    console = Console(stderr=call.wants_json)
+    agrees = None if call.is_dry else "yes" in call.flags
+    call.answer(evaluate_on_device(folder, sections, config, call.line, console, yes=agrees))
 
 
 @Command(
@@ -170,20 +182,21 @@ def _measure(call: "Call", folder: Path, options: dict[str, Any], sections: dict
     config="qweft.serve.config:ChatConfig",
 )
 def _chat(call: "Call") -> None:
-    config, model, folders = _checked(call)
+    config, model, folders = _check_chat(call)
     from qweft.serve.terminal import chat
 
     with call.printing():
-        chat(model, folders, config, as_json="json" in call.flags)
+        chat(model, folders, config, as_json=call.wants_json)
 
 
-def _checked(call: "Call") -> tuple[Any, Any, dict[str, Path]]:
-    """Return the config of a chat, the base model, and the adapters' folders by name."""
+def _check_chat(call: "Call") -> tuple[Any, Any, dict[str, Path]]:
+    """Check a chat, and return its config, the base model, and the adapters' folders by name."""
     from qweft.serve.checks import check_chat
 
-    folder, (options, overrides) = call.folder, call.apart("model")
+    options, overrides = call.given_apart("model")
     config = call.command.options(**options)
-    return config, *check_chat(folder, config, overrides)
+    model, folders = check_chat(call.folder, config, overrides)
+    return config, model, folders
 
 
 @Command(
@@ -198,7 +211,7 @@ def _checked(call: "Call") -> tuple[Any, Any, dict[str, Path]]:
     config="qweft.serve.config:PageConfig",
 )
 def _ui(call: "Call") -> None:
-    config, model, folders = _checked(call)
+    config, model, folders = _check_chat(call)
     from qweft.serve.app import serve_page
 
     serve_page(model, folders, config, lambda address: print(f"page: {address} (Ctrl-C ends it)", flush=True))
@@ -219,7 +232,7 @@ def _ui(call: "Call") -> None:
 def _serve(call: "Call") -> None:
     from qweft.serve.checks import check_adapters
 
-    options, overrides = call.apart("model")
+    options, overrides = call.given_apart("model")
     config = call.command.options(**options)
     model, folders = check_adapters(call.targets, overrides)
     line = f"serving {', '.join(folders)} and base at {{}} (Ctrl-C ends it)"
@@ -242,7 +255,8 @@ def _serve(call: "Call") -> None:
     config="qweft.inspect.config:InspectionConfig",
 )
 def _inspect(call: "Call") -> None:
-    folder, options = call.folder, call.given()
+    folder = call.folder
+    options = call.given()
     from qweft.inspect.checks import preview
 
     planned = preview(folder, options)
@@ -271,7 +285,8 @@ def _inspect(call: "Call") -> None:
 def _circuit(call: "Call") -> None:
     from qweft.inspect.circuit_view.config import check_view
 
-    folder, options = call.folder, call.given()
+    folder = call.folder
+    options = call.given()
     check_view(folder, options)
     from qweft.core.output import Console
     from qweft.inspect.circuit_view.describe import describe
@@ -300,7 +315,9 @@ def _circuit(call: "Call") -> None:
     config="qweft.exporting.config:ExportConfig",
 )
 def _export(call: "Call") -> None:
-    folder, options, force = call.folder, call.given(), "force" in call.flags
+    folder = call.folder
+    options = call.given()
+    force = "force" in call.flags
     from qweft.exporting.plan import plan_export
 
     planned = plan_export(folder, options).preview()
@@ -313,7 +330,7 @@ def _export(call: "Call") -> None:
     call.answer(report)
     if not force:
         report.check()
-    if "json" not in call.flags:
+    if not call.wants_json:
         show(f"exported: {report.output}")
 
 
@@ -334,8 +351,9 @@ def _export(call: "Call") -> None:
 def _push(call: "Call") -> None:
     from qweft.publish.push import plan_push, push
 
-    values, private = call.values, "public" not in call.flags
-    planned = plan_push(call.folder, values.get("repository", ""), private, values.get("base-model"))
+    repository = call.values.get("repository", "")
+    is_private = "public" not in call.flags
+    planned = plan_push(call.folder, repository, is_private, call.values.get("base-model"))
     show(planned.describe())
     if not call.is_dry:
         show(f"pushed: {push(planned)}")
@@ -356,9 +374,9 @@ def _push(call: "Call") -> None:
     config=RUN_CONFIG,
 )
 def _plan(call: "Call") -> None:
-    config = call.config()
     from qweft.training.checks import check_plan
 
+    config = call.config()
     check_plan(config)
     from qweft.training.plan import plan
 

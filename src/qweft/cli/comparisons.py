@@ -13,12 +13,15 @@ from qweft.core.errors import QweftError
 from qweft.core.files import named_path, write_bytes
 
 if TYPE_CHECKING:
-    from qweft.cli.parser import Call
+    from qweft.cli.call import Call
     from qweft.comparison.config import ComparisonConfig
     from qweft.comparison.search.space import TuneConfig
+    from qweft.training.config import RunConfig
 
 MOST_SEEDS = 12
 """Cap of seeds of `--until-decided` without a cap in the config."""
+LEAST_STEP_SECONDS = 1e-3
+"""Step time that is reckoned with at least; a run of too few steps has none."""
 CHOOSING = ("model", "preset", "budget", "output")
 """Options on which the config of data depends; all others change it afterwards."""
 IGNORED = (
@@ -31,7 +34,10 @@ OF_SIZES = ("budget", "trials", "at_once")
 
 
 def _workers(call: "Call", config: Any) -> AbstractContextManager[Any]:
-    """Return the context in which the processes of a command share an output folder."""
+    """Return the context in which the processes of a command share an output folder.
+
+    PyTorch must be imported within it, as the threads of each process are set before.
+    """
     from qweft.comparison.run.workers import local_workers
 
     return local_workers([call.command.name, *call.argv], config.executor, config.workers, Path(config.output))
@@ -92,23 +98,20 @@ def _init(call: "Call") -> None:
     config="qweft.comparison.search.starter:CompareOptions",
 )
 def _compare(call: "Call") -> None:
+    from qweft.comparison.checks import check_start
     from qweft.comparison.search.starter import that_ship
     from qweft.comparison.timing import budget_of
 
-    trains, config = "train" in call.flags, that_ship(comparison_of(call)[0], show)
-    if trains and not config.recommend:
-        raise QweftError("--train trains the winner, and this config names none; set recommend: true")
-    if trains and (config.executor != "local" or config.workers not in (None, 1)):
-        raise QweftError("--train is for one process; leave --workers and --executor out, or run qweft train --from")
-    limits = budget_of(config.budget)
-    if trains and limits.seconds is not None:
-        size = "" if limits.parameters is None else f",{limits.parameters} parameters"
-        config = replace(config, budget=f"{limits.seconds // 2}s{size}")
+    config = that_ship(comparison_of(call)[0], show)
+    seconds = budget_of(config.budget).seconds
+    trains = "train" in call.flags
+    if trains:
+        _check_trains_winner(config)
+        config = _with_half_the_time(config)
     if "until-decided" in call.flags and config.most_seeds is None:
         config = replace(config, most_seeds=MOST_SEEDS)
-    from qweft.comparison.checks import check_start
-
     check_start(config, needs_weights=not call.is_dry)
+
     if call.is_dry:
         from qweft.comparison.runner import describe
 
@@ -120,62 +123,120 @@ def _compare(call: "Call") -> None:
 
         compare(config, config_yaml=dump_yaml(config), command=call.line, begin=begin)
     if trains:
-        _train_winner(Path(config.output), None if limits.seconds is None else limits.seconds / 2)
+        _train_winner(Path(config.output), None if seconds is None else seconds / 2)
+
+
+def _check_trains_winner(config: "ComparisonConfig") -> None:
+    """Check that a comparison names a winner, which this process can train."""
+    if not config.recommend:
+        raise QweftError("--train trains the winner, and this config names none; set recommend: true")
+    if config.executor != "local" or config.workers not in (None, 1):
+        raise QweftError("--train is for one process; leave --workers and --executor out, or run qweft train --from")
+
+
+def _with_half_the_time(config: "ComparisonConfig") -> "ComparisonConfig":
+    """Return the comparison with half of its time, of which the training of the winner gets the rest."""
+    from qweft.comparison.timing import budget_of
+
+    limits = budget_of(config.budget)
+    if limits.seconds is None:
+        return config
+    budget = f"{limits.seconds // 2}s"
+    if limits.parameters is not None:
+        budget += f",{limits.parameters} parameters"
+    return replace(config, budget=budget)
 
 
 def comparison_of(call: "Call") -> tuple["ComparisonConfig", dict[str, Any]]:
     """Return the comparison, and for data the keys of the config that they stand for."""
-    from qweft.comparison.config import ComparisonConfig
-    from qweft.comparison.search.starter import CompareOptions, candidates_of, is_config, starter
-    from qweft.core.schema import build
+    from qweft.comparison.search.starter import is_config
 
-    target, names = call.targets[0], None
+    names = None
     if "methods" in call.values:
         names = list(dict.fromkeys(name.strip() for name in call.values["methods"].split(",")))
-    chosen = [option for option in call.options if option[0].partition(".")[0] in CHOOSING]
-    if is_config(target):
-        if any(name == "preset" for name, _ in chosen):
-            raise QweftError(f"--preset chooses the methods for data, and {target} is a config, which states its own")
-        config = call.config(ComparisonConfig)
-        if unknown := [name for name in names or () if name not in config.methods]:
-            raise QweftError(f"--methods {unknown[0]}: {target} has {', '.join(config.methods)}")
-        if names:
-            reference = config.reference if config.reference in names else names[0]
-            config = replace(config, methods={name: config.methods[name] for name in names}, reference=reference)
-        return config, {}
-    given = replace(call, options=chosen).given()
-    options: CompareOptions = build(CompareOptions, {"methods": {}, **given}, "command line")
+    if is_config(call.targets[0]):
+        return _comparison_of_file(call, names), {}
+    return _comparison_of_data(call, names)
+
+
+def _comparison_of_file(call: "Call", names: list[str] | None) -> "ComparisonConfig":
+    """Return the comparison of a config file, of its named methods alone if some are named."""
+    from qweft.comparison.config import ComparisonConfig
+
+    file = call.targets[0]
+    if any(name == "preset" for name, _ in call.options):
+        raise QweftError(f"--preset chooses the methods for data, and {file} is a config, which states its own")
+    config: ComparisonConfig = call.config(ComparisonConfig)
+    if not names:
+        return config
+    for name in names:
+        if name not in config.methods:
+            raise QweftError(f"--methods {name}: {file} has {', '.join(config.methods)}")
+    methods = {name: config.methods[name] for name in names}
+    reference = config.reference if config.reference in names else names[0]
+    return replace(config, methods=methods, reference=reference)
+
+
+def _comparison_of_data(call: "Call", names: list[str] | None) -> tuple["ComparisonConfig", dict[str, Any]]:
+    """Return the comparison that data alone stand for, and the keys of its config."""
+    from qweft.comparison.config import ComparisonConfig
+    from qweft.comparison.search.starter import CompareOptions, candidates_of, starter
+    from qweft.core.reader import build
+
+    source = call.targets[0]
+    choosing = []
+    changing = []
+    for option in call.options:
+        section = option[0].partition(".")[0]
+        if section in CHOOSING:
+            choosing.append(option)
+        else:
+            changing.append(option)
+
+    chosen = replace(call, options=choosing).given()
+    options: CompareOptions = build(CompareOptions, {"methods": {}, **chosen}, "command line")
     preset = options.preset or "quick"
-    tree = starter(target, options.model, preset, options.budget, given.get("output"), names)
-    tree["model"].update(given.get("model") or {})
-    if unfit := [name for name in candidates_of(preset, names) if name not in tree["methods"]]:
+    tree = starter(source, options.model, preset, options.budget, chosen.get("output"), names)
+    tree["model"].update(chosen.get("model") or {})
+    unfit = [name for name in candidates_of(preset, names) if name not in tree["methods"]]
+    if unfit:
         show(f"left out for this base model: {', '.join(unfit)}")
-    replace(call, options=[each for each in call.options if each not in chosen]).given(ComparisonConfig, tree)
-    return build(ComparisonConfig, tree, target), tree
+    replace(call, options=changing).given(ComparisonConfig, tree)
+    return build(ComparisonConfig, tree, source), tree
 
 
 def _train_winner(output: Path, seconds: float | None) -> None:
     """Train the winner in full, or for as many steps as the time allows."""
-    from qweft.cli.parser import parse, winner_config
+    from qweft.cli.call import winner_config
+    from qweft.cli.parser import parse
+    from qweft.training.config import RunConfig
+    from qweft.training.run import train
+
+    config = parse(RunConfig, [winner_config(str(output))])
+    if seconds is not None:
+        config = _with_steps_that_fit(config, output, seconds)
+    show_adapter(train(config).adapter_folder)
+
+
+def _with_steps_that_fit(config: "RunConfig", output: Path, seconds: float) -> "RunConfig":
+    """Return the winner's run with as many steps as fit into the time, by the pace of its run in the comparison."""
     from qweft.comparison.results_file import WINNER
     from qweft.comparison.run.trial import RECORD, read_record
     from qweft.data.load import load_data
     from qweft.models.load import load_tokenizer
     from qweft.models.resolve import resolve
-    from qweft.training.config import RunConfig
     from qweft.training.loop import steps_of
-    from qweft.training.run import train
 
-    config = parse(RunConfig, [winner_config(str(output))])
-    if seconds is not None:
-        pace = read_record(output / WINNER / RECORD)[1].step_seconds_median or 0.0
-        rows = len(load_data(config.data, load_tokenizer(resolve(config.model))).train)
-        steps, most = steps_of(config.training, rows), int(seconds / max(pace, 1e-3))
-        if most < steps:
-            show(f"{most} of the {steps} steps of {config.training.epochs:g} epochs fit into the time left")
-            most = max(most, config.training.found_in_steps or 1)  # no fewer than it was chosen after
-            config = replace(config, training=replace(config.training, max_steps=most))
-    show_adapter(train(config).adapter_folder)
+    _, run = read_record(output / WINNER / RECORD)
+    step_seconds = max(run.step_seconds_median or 0.0, LEAST_STEP_SECONDS)
+    steps_that_fit = int(seconds / step_seconds)
+    rows = load_data(config.data, load_tokenizer(resolve(config.model))).train
+    steps = steps_of(config.training, len(rows))
+    if steps_that_fit >= steps:
+        return config
+    show(f"{steps_that_fit} of the {steps} steps of {config.training.epochs:g} epochs fit into the time left")
+    most = max(steps_that_fit, config.training.found_in_steps or 1)  # no fewer than it was chosen after
+    return replace(config, training=replace(config.training, max_steps=most))
 
 
 @Command(
@@ -190,12 +251,15 @@ def _train_winner(output: Path, seconds: float | None) -> None:
 def _report(call: "Call") -> None:
     from qweft.comparison.results_file import RESULTS
 
-    output, results = call.values.get("output"), Path(call.targets[0])
-    if not (results / RESULTS if results.is_dir() else results).is_file():
+    results = Path(call.targets[0])
+    file = results / RESULTS if results.is_dir() else results
+    if not file.is_file():
         raise QweftError(f"{results}: no {RESULTS} there; give the folder that qweft compare wrote")
     from qweft.comparison.report.write import remake_report
 
-    show(f"report: {remake_report(results, named_path(output) if output else None)}")
+    output = call.values.get("output")
+    page = remake_report(results, named_path(output) if output else None)
+    show(f"report: {page}")
 
 
 @Command(
@@ -231,12 +295,14 @@ def _tune_rates(call: "Call", config: "TuneConfig") -> None:
 
     search = for_search(config)
     check_start(search, needs_weights=not call.is_dry)
-    from qweft.comparison.search.tune import describe, tune
-
     if call.is_dry:
+        from qweft.comparison.search.tune import describe
+
         show(describe(search))
         return
     with _workers(call, search) as begin:
+        from qweft.comparison.search.tune import tune
+
         rates = tune(search, command=call.line, begin=begin)
     show(f"rates: {rates}")
 
@@ -246,11 +312,13 @@ def _tune_sizes(call: "Call", config: "TuneConfig") -> None:
     from qweft.comparison.search.configurations import check_sizes
 
     check_sizes(config, needs_weights=not call.is_dry)
-    from qweft.comparison.search.sizes import describe_sizes, tune_sizes
-
     if call.is_dry:
+        from qweft.comparison.search.sizes import describe_sizes
+
         show(describe_sizes(config))
         return
     with _workers(call, config) as begin:
+        from qweft.comparison.search.sizes import tune_sizes
+
         sizes = tune_sizes(config, command=call.line, begin=begin)
     show(f"sizes: {sizes}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from qweft.cli.command import Command
 from qweft.core import yaml_file
-from qweft.core.schema import NAME, is_leaf, is_mapping, keys_of, placeholder, shown
+from qweft.core.schema import NAME, Key, is_mapping, keys_of, option_name, placeholder
 
 TARGETS = {
     "ADAPTER": "Folder of the adapter, as `qweft train` or PEFT wrote it.",
@@ -16,6 +16,8 @@ TARGETS = {
     "[CONFIG]": "YAML file with any of the keys below; without it, their defaults.",
 }
 """Help of the common targets."""
+LEAST_WIDTH, MOST_WIDTH = 20, 100
+"""Columns of the help, within which it follows the terminal."""
 
 
 class _Layout(argparse.RawDescriptionHelpFormatter):
@@ -27,7 +29,7 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
 
 def help_text(command: Command) -> str:
     """Return the help of a command: usage, description, example, then every option by section."""
-    width = max(20, min(100, shutil.get_terminal_size().columns - 2))
+    width = max(LEAST_WIDTH, min(MOST_WIDTH, shutil.get_terminal_size().columns - 2))
     description = textwrap.fill(command.description, width, break_on_hyphens=False)
     parser = argparse.ArgumentParser(
         usage=f"qweft {command.name} [OPTIONS] {command.target}",
@@ -39,30 +41,47 @@ def help_text(command: Command) -> str:
         parser.add_argument("target", metavar=command.target.strip("[]"), help=text)
     for flag, text in command.flags.items():
         parser.add_argument(f"--{flag}", action="store_true", help=text)
-    for name, (value, text) in command.values.items():
-        parser.add_argument(f"--{name}", metavar=value, help=text)
-    groups: dict[str, Any] = {"": parser}
-    for name, kind, default, text in settings(command):
-        if not is_leaf(kind):
-            section = f"{name}.{NAME}" if is_mapping(kind) else name
-            title = f"{section}: {text[:1].lower()}{text[1:].rstrip('.')}"
-            groups[section] = parser.add_argument_group(textwrap.fill(title, width - 1, break_on_hyphens=False))
-            continue
-        of_run = name.startswith("model.") and "ADAPTER" in command.target  # its default is what the run had
-        if command.shows_defaults and default != MISSING and not of_run:
-            text += f" (default: {_typed(default)})"
-        option = f"--{shown(name)}{'.KEY' if is_mapping(kind) else ''}"
-        groups[name.rpartition(".")[0]].add_argument(option, metavar=placeholder(kind), help=text)
+    for name, (word, text) in command.values.items():
+        parser.add_argument(f"--{name}", metavar=word, help=text)
+    _add_keys(parser, command, width)
     return parser.format_help()
 
 
-def settings(command: Command) -> list[tuple[str, Any, Any, str]]:
-    """Return dotted name, type, default and text of each option that takes a value, and of each section."""
-    return [key for key in keys_of(command.options) if key[0] not in command.unused]
+def _add_keys(parser: argparse.ArgumentParser, command: Command, width: int) -> None:
+    """Add the keys of a command's config as options, each in the group of its section."""
+    groups: dict[str, Any] = {"": parser}
+    for key in offered_keys(command):
+        if key.is_option:
+            section = key.name.rpartition(".")[0]
+            any_key = ".KEY" if is_mapping(key.kind) else ""
+            groups[section].add_argument(
+                f"--{option_name(key.name)}{any_key}", metavar=placeholder(key.kind), help=_help_of(key, command)
+            )
+        else:
+            section = f"{key.name}.{NAME}" if is_mapping(key.kind) else key.name
+            title = f"{section}: {key.text[:1].lower()}{key.text[1:].rstrip('.')}"
+            groups[section] = parser.add_argument_group(textwrap.fill(title, width - 1, break_on_hyphens=False))
 
 
-def _typed(default: Any) -> str:
+def offered_keys(command: Command) -> list[Key]:
+    """Return the keys of a command's config that its help offers: its options and their sections."""
+    return [key for key in keys_of(command.options) if key.name not in command.unused]
+
+
+def _help_of(key: Key, command: Command) -> str:
+    """Return the text of an option with its default."""
+    is_of_run = key.name.startswith("model.") and "ADAPTER" in command.target  # its default is what the run had
+    if not command.shows_defaults or key.default == MISSING or is_of_run:
+        return key.text
+    return f"{key.text} (default: {_format_default(key.default)})"
+
+
+def _format_default(default: Any) -> str:
     """Return a default as typed on the command line; "none" for `None` and an empty list."""
-    if default is None or isinstance(default, list):
-        return ",".join(map(_typed, default or ())) or "none"
-    return default if isinstance(default, str) and default else yaml_file.dump(default, flow=True).partition("\n")[0]
+    if default is None or default == []:
+        return "none"
+    if isinstance(default, list):
+        return ",".join(map(_format_default, default))
+    if isinstance(default, str) and default:
+        return default
+    return yaml_file.dump(default, flow=True).partition("\n")[0]

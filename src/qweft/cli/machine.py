@@ -10,7 +10,7 @@ from qweft.core.errors import QweftError
 from qweft.core.text import many
 
 if TYPE_CHECKING:
-    from qweft.cli.parser import Call
+    from qweft.cli.call import Call
 
 MARKS = {"ok": ("ok   ", "green"), "note": ("note ", "yellow"), "fault": ("FAULT", "bold red")}
 VERBS = {"list": 0, "show": 1, "fetch": 1, "adopt": 2, "forget": 1, "cancel": 1}
@@ -31,13 +31,15 @@ def _doctor(call: "Call") -> None:
 
     from qweft.doctor import findings
 
-    found = list(findings())
-    lines = [
-        Text(*MARKS[each.state]).append(f"  {each.name}: ", style="bold").append(each.said, style="default")
-        for each in found
-    ]
-    call.answer([asdict(each) for each in found], lambda: Group(*lines))
-    faults = [each.name for each in found if each.state == "fault"]
+    results = list(findings())
+    lines = []
+    for finding in results:
+        line = Text(*MARKS[finding.state])
+        line.append(f"  {finding.name}: ", style="bold")
+        line.append(finding.said, style="default")
+        lines.append(line)
+    call.answer([asdict(finding) for finding in results], lambda: Group(*lines))
+    faults = [finding.name for finding in results if finding.state == "fault"]
     if faults:
         raise QweftError(f"{many(len(faults), 'fault')}: {', '.join(faults)}")
 
@@ -54,10 +56,10 @@ def _devices(call: "Call") -> None:
     from qweft.devices.registry import catalogue
 
     rows = catalogue()
-    call.answer(rows, lambda: _table(rows))
+    call.answer(rows, lambda: _device_table(rows))
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
+def _device_table(rows: list[dict[str, Any]]) -> Any:
     """Return a table for a terminal, followed by the install commands of missing packages."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
@@ -89,27 +91,45 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 )
 def _jobs(call: "Call") -> None:
     verb, *words = call.targets or ["list"]
-    wanted = VERBS[verb]
-    if len(words) != wanted and not (verb == "fetch" and not words):
-        what = ("nothing", "the token of a job", "the token of a job and the provider's id")[wanted]
-        raise QweftError(f"qweft jobs {verb}: expected {what} after it, got {' '.join(words) or 'nothing'}")
+    _check_job_words(verb, words)
     from rich.console import Group
 
     from qweft.devices.jobs import Store, manage
 
     store = Store()
-    if verb in ("list", "show"):
-        jobs = [(job, "") for job in (store.jobs() if verb == "list" else [store.job(*words)])]
+    if verb == "list":
+        jobs = store.jobs()
+        call.answer([vars(job) for job in jobs], lambda: manage.table(jobs))
+        return
+
+    messages = [""]
+    if verb == "show":
+        jobs = [store.job(*words)]
+    elif verb == "fetch":
+        fetched = manage.fetch(store, *words)
+        jobs = [job for job, _ in fetched]
+        messages = [message for _, message in fetched]
     else:
-        done = getattr(manage, verb)(store, *words)
-        jobs = done if verb == "fetch" else [(done, "")]
+        action = getattr(manage, verb)
+        jobs = [action(store, *words)]
 
-    def as_text() -> Any:
-        if verb == "list":
-            return manage.table([job for job, _ in jobs])
-        return Group(*(part for job, message in jobs for part in (manage.table_of_one(job), message) if part))
+    records = []
+    parts: list[Any] = []
+    for job, message in zip(jobs, messages, strict=True):
+        records.append(vars(job) | ({"said": message} if message else {}))
+        parts.append(manage.table_of_one(job))
+        if message:
+            parts.append(message)
+    call.answer(records, lambda: Group(*parts))
 
-    call.answer([vars(job) | ({"said": message} if message else {}) for job, message in jobs], as_text)
+
+def _check_job_words(verb: str, words: list[str]) -> None:
+    """Check the number of words after a verb of `qweft jobs`."""
+    if verb == "fetch" and not words:  # fetches all open jobs
+        return
+    if len(words) != VERBS[verb]:
+        expected = ("nothing", "the token of a job", "the token of a job and the provider's id")[VERBS[verb]]
+        raise QweftError(f"qweft jobs {verb}: expected {expected} after it, got {' '.join(words) or 'nothing'}")
 
 
 @Command(
@@ -124,5 +144,4 @@ def _jobs(call: "Call") -> None:
     verbs=tuple(FILES),
 )
 def _schema(call: "Call") -> None:
-
     print_json(schema_of(call.targets[0]))

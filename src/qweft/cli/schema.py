@@ -11,7 +11,7 @@ def schema_of(name: str) -> dict[str, Any]:
     """Return the schema of the config files of a command, one of `FILES`."""
     from qweft.comparison.config import ComparisonConfig
     from qweft.comparison.search.space import TuneConfig
-    from qweft.core.schema import json_schema
+    from qweft.core.json_schema import json_schema
     from qweft.training.config import RunConfig
 
     owner = FILES[name]
@@ -53,13 +53,14 @@ def _adapter_schema() -> dict[str, Any]:
 def _own_fields() -> dict[str, Any]:
     """Return the schemas of the fields of `QwthnConfig`, which are taken as YAML gives them."""
     from qweft.adapter.config import QwthnConfig
-    from qweft.core.schema import json_schema, texts_of
+    from qweft.core.json_schema import json_schema
+    from qweft.core.schema import field_texts
     from qweft.method.fields import CHOICES, QwthnFields
 
     known: dict[str, Any] = {name: {"enum": [*values]} for name, values in CHOICES.items()}
     known["layers_pattern"] = {}  # PEFT takes a list, too
     schemas: dict[str, Any] = json_schema(QwthnFields, known)["properties"]
-    texts = texts_of(QwthnConfig)
+    texts = field_texts(QwthnConfig)
     for name, schema in schemas.items():
         schema["description"] = texts[name]
         schema.pop("default", None)  # a preset has its own

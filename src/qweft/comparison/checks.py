@@ -14,7 +14,7 @@ from qweft.comparison.results_file import OF_REPORT, check_free_of_others
 from qweft.comparison.timing import budget_of
 from qweft.core.errors import QweftError, require
 from qweft.core.files import check_can_be_written
-from qweft.core.schema import check_values
+from qweft.core.reader import check_values
 from qweft.core.text import many
 from qweft.data.checks import check_data_config, check_sources
 from qweft.evaluation.checks import check_elsewhere, check_evaluation, check_judged_by_loss

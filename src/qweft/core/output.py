@@ -19,8 +19,8 @@ class Console(rich_console.Console):
     @property
     def file(self) -> IO[str]:
         """The stream itself: this console's colours and cursor moves are wanted, and its text is plain already."""
-        found: Any = super().file
-        return found.stream if isinstance(found, PlainStream) else found
+        stream: Any = super().file
+        return stream.stream if isinstance(stream, PlainStream) else stream
 
     @file.setter
     def file(self, new_file: IO[str]) -> None:
@@ -33,4 +33,7 @@ class Console(rich_console.Console):
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
         """Render an object, without control characters in its text."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(strip_controls(segment.text), segment.style)
+            if segment.control:  # a cursor move of rich itself
+                yield segment
+            else:
+                yield Segment(strip_controls(segment.text), segment.style)

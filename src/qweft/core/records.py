@@ -15,7 +15,7 @@ from typing import Any
 
 from qweft.core.errors import QweftError
 from qweft.core.files import cache_folder, finite, read_bytes, write_bytes, write_json
-from qweft.core.schema import MAPPING, Reader
+from qweft.core.reader import MAPPING, Reader
 
 MOST_BYTES = 256 * 2**20
 """Largest record that is read."""
@@ -95,7 +95,7 @@ def typed_keys(kind: type, value: Any, path: Path, way: str, name: str) -> dict[
     reader = Reader(kind, str(path))
     try:
         if not isinstance(value, dict):
-            raise reader.fault(name, MAPPING)
+            raise reader.error(name, MAPPING)
         checked: dict[str, Any] = reader.check(kind, value, name)
     except QweftError as error:
         reason = str(error).removeprefix(f"{path}: ").rstrip("?.")

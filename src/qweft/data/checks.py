@@ -2,7 +2,7 @@
 
 from qweft.core.errors import QweftError
 from qweft.core.files import named_path
-from qweft.core.schema import check_values
+from qweft.core.reader import check_values
 from qweft.data.config import DataConfig, SourceConfig
 from qweft.data.formats import formats_with
 from qweft.data.read.location import check_source, same_source

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qweft.core.errors import QweftError
-from qweft.core.schema import check_values
+from qweft.core.reader import check_values
 from qweft.data.checks import check_data_config, check_sources
 from qweft.data.config import DataConfig
 from qweft.data.read.location import check_source, may_share

@@ -6,8 +6,8 @@ from typing import Any
 
 from qweft.core.errors import QweftError
 from qweft.core.files import check_file
+from qweft.core.reader import check_values
 from qweft.core.records import read_record
-from qweft.core.schema import check_values
 from qweft.data.checks import check_data_config, check_sources
 from qweft.data.config import DataConfig
 from qweft.evaluation.checks import Preview, check_evaluation

@@ -27,7 +27,8 @@ from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerateManager, GenerationState, get_response_template
 
 from qweft.core.errors import QweftError
-from qweft.core.schema import Count, Reader
+from qweft.core.reader import Reader
+from qweft.core.schema import Count
 from qweft.internals.providers import ignored_settings
 from qweft.models.config import ModelConfig
 from qweft.serve.checks import BASE

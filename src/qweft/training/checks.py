@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qweft.core.errors import QweftError
 from qweft.core.files import check_can_be_written
-from qweft.core.schema import check_values
+from qweft.core.reader import check_values
 from qweft.data.checks import check_data_config, check_sources
 from qweft.evaluation.checks import check_evaluation
 from qweft.method.names import RATED

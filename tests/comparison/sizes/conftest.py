@@ -11,7 +11,7 @@ from qweft.comparison.search.configurations import adapter_space
 from qweft.comparison.search.propose import SizeCounter
 from qweft.comparison.search.space import TuneConfig
 from qweft.comparison.timing import budget_of
-from qweft.core.schema import Reader, build
+from qweft.core.reader import Reader, build
 from qweft.models.config import ModelConfig
 from qweft.models.load import load_model
 from tests.comparison.comparison_examples import comparison

@@ -13,7 +13,7 @@ from qweft.comparison.timing import budget_of
 from qweft.core import yaml_file
 from qweft.core.errors import QweftError
 from qweft.core.files import read_bytes
-from qweft.core.schema import texts_of
+from qweft.core.schema import field_texts
 from qweft.core.text import strip_controls
 from qweft.exporting.config import check_gguf_type
 from qweft.method.presets import PRESETS
@@ -143,7 +143,7 @@ def starter(
 def commented(tree: Mapping[str, Any]) -> str:
     """Return the YAML of a comparison with a comment before each key: what the key's documentation says."""
     lines = ["# Which adapter for this data and this model? docs/comparison.md explains every key."]
-    texts = texts_of(ComparisonConfig)
+    texts = field_texts(ComparisonConfig)
     for key, value in tree.items():
         lines += [f"# {texts[key].partition('. ')[0].removesuffix('.')}.", yaml_file.dump({key: value}).rstrip()]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ import numpy as np
 
 from qweft.core.errors import QweftError
 from qweft.core.files import check_can_be_written
-from qweft.core.schema import check_values
+from qweft.core.reader import check_values
 from qweft.data.config import DataConfig
 from qweft.data.tokens import IGNORED, Encoded
 from qweft.devices import Device, DeviceError, DeviceSettings, RemoteDevice, make_device
