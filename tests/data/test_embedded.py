@@ -2,7 +2,7 @@ from itertools import islice
 
 import pytest
 
-from qweft.data.read.embedded import Verifier, gsm_symbolic, gym_rows
+from qweft.data.read.gym import Verifier, gsm_symbolic, gym_rows
 from tests.data.test_read import read_rows
 
 

@@ -124,9 +124,17 @@ class DataConfig:
             return [source]
         return [entry.source for entry in self.training_sources]
 
+    @property
+    def sources_elsewhere(self) -> dict[str, str]:
+        """The source of each held-out part that has its own."""
+        names = {part: self.source_of(part) for part in HELD_OUT}
+        return {part: name for part, name in names.items() if name != self.source}
+
     def held_out_rows(self, part: str) -> int | None:
         """Return the number of rows of "validation" or "test"; `None` means a tenth of the rows, within limits."""
-        return self.validation_rows if part == "validation" else self.test_rows
+        if part == "validation":
+            return self.validation_rows
+        return self.test_rows
 
     def with_held_out(self, rows: Mapping[str, int]) -> "DataConfig":
         """Return the config with these numbers of held-out rows where they are `None`."""

@@ -147,8 +147,7 @@ def rename_columns(row: Row, columns: Mapping[str, str], where: str) -> Row:
     if not columns:
         return row
     replaced = set(columns)
-    for column in columns.values():
-        replaced.add(column if column in row else column.partition(".")[0])
+    replaced.update(_path(row, column)[0] for column in columns.values())
     renamed = {name: value for name, value in row.items() if name not in replaced}
     for name, column in columns.items():
         if column:
@@ -158,15 +157,21 @@ def rename_columns(row: Row, columns: Mapping[str, str], where: str) -> Row:
 
 def _value_of(row: Row, name: str, column: str, where: str) -> Any:
     """Return what stands in a column, whose name may be a path into objects."""
-    path = [column] if column in row else column.split(".")
     value: Any = row
-    for key in path:
+    for key in _path(row, column):
         if not isinstance(value, Mapping) or key not in value:
             raise RowError(
                 where, f"{KEY}.{name}: the row has no column {column!r}; its columns are {list_columns(row)}"
             )
         value = value[key]
     return value
+
+
+def _path(row: Row, column: str) -> list[str]:
+    """Return the keys that lead to a column: its parts between dots, unless the row has a column with dots."""
+    if column in row:
+        return [column]
+    return column.split(".")
 
 
 def unread_columns(row: Row, form: Format) -> list[str]:

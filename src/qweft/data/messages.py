@@ -48,7 +48,10 @@ def read_messages(turns: Any, where: str, may_be_empty: bool = False) -> list[Me
             more = {"tool_calls": calls}
         elif role == "tool":
             more = match_result(turn, open_calls)
-        messages.append(Message(role, content, write_json(more, f"the tools of {name}", where) if more else ""))
+        message = Message(role, content)
+        if more:
+            message = message._replace(more=write_json(more, f"the tools of {name}", where))
+        messages.append(message)
     return messages
 
 
@@ -63,10 +66,9 @@ def add_thought(thought: str, answer: str) -> str:
 def _read_role(turn: Row, name: str, where: str) -> str:
     """Return the role of a turn by the name that chat templates have for it."""
     written = _written_role(turn)
-    role = ROLE_NAMES.get(written) if isinstance(written, str) else None
-    if role is None:
+    if not isinstance(written, str) or written not in ROLE_NAMES:
         raise RowError(where, f"{name} has role {str(written)[:40]!r}; known are {', '.join(ROLES)}, human, gpt")
-    return role
+    return ROLE_NAMES[written]
 
 
 def _written_role(turn: Row) -> Any:
@@ -97,24 +99,34 @@ def _read_answer(turn: Row, has_calls: bool, name: str, where: str, may_be_empty
     if not may_be_empty:
         if not has_calls and not answer.strip():
             raise RowError(where, f"the answer in {name} is empty")
-        if turn.get("weight", 1) in (0, "0") or turn.get("train") is False:
-            raise RowError(where, f"{name} has a weight of 0, which means not to learn it; take it out")
+        _check_weight(turn, name, where)
     thought = next((turn[key] for key in THOUGHT_KEYS if turn.get(key)), "")
     return add_thought(read_text(thought, f"the thought of {name}", where), answer)
 
 
+def _check_weight(turn: Row, name: str, where: str) -> None:
+    """Raise if an answer is marked as one not to learn: here every answer is learned."""
+    if turn.get("weight", 1) in (0, "0") or turn.get("train") is False:
+        raise RowError(where, f"{name} has a weight of 0, which means not to learn it; take it out")
+
+
 def _read_content(content: Any, name: str, where: str) -> str:
     """Return the text of a content: a text, or a list of parts of which each is one."""
-    parts = [content] if isinstance(content, str) else content
-    if not is_list(parts) or not parts:
+    if isinstance(content, str):
+        content = [content]
+    if not is_list(content) or not content:
         raise RowError(where, f"{name} has no text content")
-    texts: list[str] = []
-    for part in parts:
-        if not isinstance(part, Mapping):
-            part = {"text": part}
+    texts = [_read_part(part, name, where) for part in content]
+    return read_text("".join(texts), name, where)
+
+
+def _read_part(part: Any, name: str, where: str) -> str:
+    """Return the text of a content's part, which is a text or an object with one; raise for images and the like."""
+    kind: Any = "text"
+    text = part
+    if isinstance(part, Mapping):
         kind = part.get("type", "text")
         text = part.get("text")
-        if kind not in TEXT_PARTS or not isinstance(text, str):
-            raise RowError(where, f"{name} has a part of type {str(kind)[:40]}, and only text is read")
-        texts.append(text)
-    return read_text("".join(texts), name, where)
+    if kind not in TEXT_PARTS or not isinstance(text, str):
+        raise RowError(where, f"{name} has a part of type {str(kind)[:40]}, and only text is read")
+    return text

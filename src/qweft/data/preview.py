@@ -77,11 +77,13 @@ def preview_data(
         rows += map(encoder.encode, sources[entry.source].conversations)
     data = split_data(config, sources, encoder)
     check_rows(data.rows("test"))
-    learned = map(learn_all, rows) if config.learn == "all" else rows
+    lengths = [len(row["input_ids"]) for row in rows]
+    if config.learn == "all":
+        rows = [learn_all(row) for row in rows]
     return DataPreview(
         report=data.report,
-        lengths=summarise_lengths([len(row["input_ids"]) for row in rows]),
-        learned=summarise_lengths([target_tokens(row) for row in learned]),
+        lengths=summarise_lengths(lengths),
+        learned=summarise_lengths([target_tokens(row) for row in rows]),
         shown=[find_spans(row, tokenizer) for row in data.train[:EXAMPLES]],
     )
 

@@ -2,14 +2,22 @@
 
 import hashlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qweft.core.text import join_few, many
-from qweft.data.tokens import Encoded
+from qweft.data.config import HELD_OUT, PARTS, DataConfig
+from qweft.data.conversation import Conversation
+from qweft.data.encoder import Encoder
+from qweft.data.notes import describe_overlap, template_notes
+from qweft.data.sources import Source
+from qweft.data.split.split import Split
+from qweft.data.tokens import Encoded, target_tokens, total_tokens
 
 SHOWN_SKIPPED = 10
 """Skipped rows that the terminal shows; the record has all of them."""
+TOO_LONG = "too long for data.max_length"
 
 
 @dataclass(frozen=True)
@@ -87,3 +95,87 @@ def fingerprint(parts: Mapping[str, Sequence[Encoded]]) -> str:
         for row in rows:
             digest.update(array("q", [len(row["input_ids"]), *row["input_ids"], *row["labels"]]).tobytes())
     return digest.hexdigest()
+
+
+def make_report(
+    config: DataConfig,
+    sources: Mapping[str, Source],
+    encoder: Encoder,
+    parts: Split,
+    rows: Mapping[str, Sequence[Encoded]],
+) -> DataReport:
+    """Return the counts of rows that were split and tokenised."""
+    training = [sources[entry.source] for entry in config.training_sources]
+    conversations = [row for source in training for row in source.conversations]
+    return DataReport(
+        source=config.source,
+        rows=len(conversations),
+        groups=_count_groups(conversations),
+        max_length=config.max_length,
+        parts={name: _report_part(parts.conversations[name], rows[name], encoder) for name in PARTS},
+        fingerprint=fingerprint(rows),
+        formats=_by_frequency(source.formats for source in training),
+        left_out=_count_left_out(sources, encoder, parts),
+        held_out=config.sources_elsewhere,
+        sources=_count_by_source(config, training, parts),
+        skipped=[(fault.where, fault.problem) for source in sources.values() for fault in source.skipped],
+        unread=_by_frequency(source.unread for source in sources.values()),
+        notes=_collect_notes(sources, conversations, encoder, parts),
+    )
+
+
+def _report_part(conversations: Sequence[Conversation], rows: Sequence[Encoded], encoder: Encoder) -> PartReport:
+    return PartReport(
+        rows=len(rows),
+        groups=_count_groups(conversations),
+        tokens=total_tokens(rows),
+        target_tokens=sum(map(target_tokens, rows)),
+        cut=sum(map(encoder.is_cut, conversations)),
+        fingerprint=fingerprint({"": rows}),
+    )
+
+
+def _count_groups(conversations: Sequence[Conversation]) -> int:
+    return len({conversation.group for conversation in conversations})
+
+
+def _count_left_out(sources: Mapping[str, Source], encoder: Encoder, parts: Split) -> dict[str, int]:
+    """Return the numbers of rows in no part, by reason."""
+    left_out = Counter(parts.left_out)
+    too_long = 0
+    for source in sources.values():
+        left_out += source.left_out
+        too_long += encoder.count_dropped(source.conversations)
+    left_out[TOO_LONG] = too_long
+    return dict(+left_out)  # without reasons that no row has
+
+
+def _count_by_source(config: DataConfig, training: Sequence[Source], parts: Split) -> dict[str, dict[str, int]]:
+    """Return the rows of each of several sources, and those in each part, by the source's name."""
+    counts: dict[str, dict[str, int]] = {}
+    if config.sources is None:
+        return counts
+    for source in training:
+        members = {id(row) for row in source.conversations}  # two sources may have equal rows
+        counts[source.name] = {"rows": len(members)}
+        for name, rows in parts.conversations.items():
+            counts[source.name][name] = sum(id(row) in members for row in rows)
+    return counts
+
+
+def _by_frequency(counters: Iterable[Counter[str]]) -> dict[str, int]:
+    """Return the sum of several counts, the largest first."""
+    return dict(sum(counters, Counter[str]()).most_common())
+
+
+def _collect_notes(
+    sources: Mapping[str, Source], conversations: Sequence[Conversation], encoder: Encoder, parts: Split
+) -> list[str]:
+    """Return what a user should know: how files were read, what the template does, what parts share."""
+    notes = [note for source in sources.values() for note in source.notes]
+    notes += template_notes(conversations, encoder.tokenizer)
+    for name in HELD_OUT:
+        overlap = describe_overlap(name, parts.conversations)
+        if overlap:
+            notes.append(overlap)
+    return notes

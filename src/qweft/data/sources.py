@@ -21,21 +21,17 @@ TOO_MANY_CHARACTERS = "with more characters than data.max_characters"
 
 @dataclass(eq=False)
 class Source:
-    """A source with its weight or number of rows as in `SourceConfig`; its rows, and what was seen in reading.
-
-    `left_out` counts the rows that are in no part by reason, `formats` the rows by format, and `unread` the rows by
-    column that is not read.
-    """
+    """The rows of a source, and what was seen in reading them."""
 
     name: str
     conversations: list[Conversation] = field(default_factory=list)
-    weight: float | None = None
-    rows: int | None = None
+    weight: float | None = None  # as in `SourceConfig`
+    rows: int | None = None  # as in `SourceConfig`
     skipped: list[RowError] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    formats: Counter[str] = field(default_factory=Counter)
-    unread: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)  # rows in no part, by reason
+    formats: Counter[str] = field(default_factory=Counter)  # rows by format
+    unread: Counter[str] = field(default_factory=Counter)  # rows by column that is not read
+    notes: list[str] = field(default_factory=list)  # encodings and delimiters that were taken
 
     @property
     def rows_read(self) -> int:
@@ -85,10 +81,10 @@ def _read_source(entry: SourceConfig, config: DataConfig, tokenizer: Any) -> Sou
 
 def _split_single_texts(source: Source, config: DataConfig) -> None:
     """Make each window of a plain text a group of its own if there are fewer texts than parts to fill."""
-    parts = 1
+    parts = 1  # the training rows
     for part in HELD_OUT:
-        is_drawn = config.source_of(part) == config.source and config.held_out_rows(part) != 0
-        parts += is_drawn
+        if config.source_of(part) == config.source and config.held_out_rows(part) != 0:
+            parts += 1
     if source.formats.total() >= parts:
         return
     for index, row in enumerate(source.conversations):
@@ -101,7 +97,7 @@ def _convert_rows(source: Source, columns: Mapping[str, str], config: DataConfig
     formats = formats_with(columns)
     for where, row in located_rows(source.name, config.max_rows, source.notes):
         try:
-            if isinstance(row, RowError):
+            if isinstance(row, RowError):  # a line that is no row
                 raise row
             renamed = rename_columns(row, columns, where)
             form = find_format(renamed, where, formats)

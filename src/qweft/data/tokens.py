@@ -33,7 +33,9 @@ def fit(row: Encoded, max_length: int, overlong: Literal["cut", "drop"]) -> Enco
     if len(row["input_ids"]) > max_length and overlong == "drop":
         return None
     kept = Encoded(input_ids=row["input_ids"][:max_length], labels=row["labels"][:max_length])
-    return kept if target_tokens(kept) else None
+    if target_tokens(kept) == 0:
+        return None
+    return kept
 
 
 def learn_all(row: Encoded) -> Encoded:
@@ -59,7 +61,8 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     try:
         text, spans = answer_spans(conversation, tokenizer)
     except QweftError as fault:
-        raise QweftError(f"{conversation.where}: {fault}" if conversation.where else str(fault)) from fault
+        place = f"{conversation.where}: " if conversation.where else ""
+        raise QweftError(f"{place}{fault}") from fault
     answer_starts = {start for start, _ in spans}
     ids, offsets = _tokens_apart(text, answer_starts, tokenizer)
     return Encoded(input_ids=ids, labels=_label_spans(ids, offsets, spans))

@@ -45,7 +45,9 @@ def _read_arguments(function: Row, name: str, where: str) -> Mapping[str, Any]:
 
 def _read_function(tool: Any, title: str, where: str) -> Row:
     """Return the function of a tool or call, which may stand without the object around it."""
-    function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    function = tool
+    if isinstance(tool, Mapping):
+        function = tool.get("function", tool)
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise RowError(where, f"{title} names no function; it needs a name")
     return function

@@ -33,7 +33,7 @@ def _next_window(text: str, starts: Sequence[int], first: int, tokenizer: Any, m
     while True:
         while last < len(starts) and last > first + 1 and starts[last] == starts[last - 1]:
             last -= 1  # not within a character, whose tokens begin together
-        end = starts[last] if last < len(starts) else len(text)
+        end = starts[last] if last < len(starts) else None
         piece = text[starts[first] : end]
         # SentencePiece begins each text with a space, and other tokens may stand at its end
         surplus = len(text_tokens(piece, tokenizer)) - max_length

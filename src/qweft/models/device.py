@@ -53,5 +53,7 @@ def cpu_computes_bfloat16() -> bool:
 
 
 def _is_saved_in_bfloat16(source: ModelSource | None) -> bool:
-    config = read_config(source) if source is not None else {}
+    if source is None:
+        return False
+    config = read_config(source)
     return "bfloat16" in (config.get("dtype"), config.get("torch_dtype"))

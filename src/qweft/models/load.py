@@ -43,8 +43,9 @@ def load_model(config: ModelConfig) -> LoadedModel:
     check_config(source, config.quantization)
     scheme = quantization_scheme(config.quantization, dtype)
     if device.type == "meta":
-        lacks_tokenizer = source.local and not has_tokenizer(Path(source.location))
-        tokenizer = None if lacks_tokenizer else load_tokenizer(source)
+        tokenizer = None
+        if not source.local or has_tokenizer(Path(source.location)):
+            tokenizer = load_tokenizer(source)
         return LoadedModel(_build_shapes(source, dtype, scheme), tokenizer, source, dtype, device)
     check_weights(source)
     tokenizer = load_tokenizer(source)
@@ -82,7 +83,9 @@ def _build_shapes(source: ModelSource, dtype: torch.dtype, scheme: Any) -> Any:
     with explain_errors(source, "its config cannot be used"), quiet(), torch.device("meta"):
         config = AutoConfig.from_pretrained(source.location, **_permissions(source))
         model = CausalLM.from_config(config, dtype=dtype, trust_remote_code=remote_code_allowed()).eval()
-        return model if scheme is None else mark_shapes(model, scheme)
+        if scheme is not None:
+            mark_shapes(model, scheme)
+        return model
 
 
 def _load_weights(source: ModelSource, dtype: torch.dtype, device: torch.device, scheme: Any) -> Any:

@@ -30,7 +30,9 @@ def check_quantization(quantization: str | None, name: str, config: Mapping[str,
     settings = config.get("quantization_config")
     if settings is None:
         return
-    method = settings.get("quant_method", settings) if isinstance(settings, Mapping) else settings
+    method = settings
+    if isinstance(settings, Mapping):
+        method = settings.get("quant_method", settings)
     raise QweftError(
         f"model {name} is quantised already (quant_method {short_repr(method)} in its config.json); leave "
         f"model.quantization {quantization} out"
@@ -48,13 +50,12 @@ def quantization_scheme(quantization: str | None, dtype: "torch.dtype") -> "Bits
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def mark_shapes(model: Any, scheme: "BitsAndBytesConfig") -> Any:
-    """Return a model on the meta device that says, as its config does, which layers loading would quantise."""
+def mark_shapes(model: Any, scheme: "BitsAndBytesConfig") -> None:
+    """Make the config of a model on the meta device say which layers loading would quantise."""
     from transformers.quantizers.base import HfQuantizer
 
     scheme.llm_int8_skip_modules = HfQuantizer.get_modules_to_not_convert(model)
     model.config.quantization_config = scheme
-    return model
 
 
 def quantization_in(settings: Mapping[str, Any]) -> str | None:
@@ -69,7 +70,9 @@ def quantization_in(settings: Mapping[str, Any]) -> str | None:
 def _settings_of(model: Any) -> dict[str, Any]:
     """Return the `quantization_config` of a model's config; empty where it has none."""
     settings = getattr(getattr(model, "config", None), "quantization_config", None) or {}
-    return settings if isinstance(settings, dict) else dict(settings.to_dict())
+    if isinstance(settings, dict):
+        return settings
+    return dict(settings.to_dict())
 
 
 def quantized_as(model: Any) -> str | None:

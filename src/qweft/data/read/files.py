@@ -58,10 +58,11 @@ def _read_json(path: Path, notes: list[str]) -> Iterator[Any]:
         raise QweftError(
             f"data {path}: not JSON ({fault}); a file with one object on each line ends in .jsonl"
         ) from fault
-    rows = content.get("data") if isinstance(content, dict) else content
-    if not isinstance(rows, list):
+    if isinstance(content, dict):
+        content = content.get("data")
+    if not isinstance(content, list):
         raise QweftError(f"data {path}: a list of rows was expected, or an object whose data is such a list")
-    yield from rows
+    yield from content
 
 
 def _read_parquet(path: Path, _notes: list[str]) -> Iterator[dict[str, Any]]:

@@ -19,8 +19,10 @@ def read_hub(source: str, stream: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     split = parts["split"] or "train"
     silence = why_silent(f"datasets/{parts['id']}/resolve/main/README.md")
     number = 0
+    # without an answer, the package datasets would try for most of a minute
+    source_of_files = from_the_cache() if silence else nullcontext()
     try:
-        with from_the_cache() if silence else nullcontext():
+        with source_of_files:
             rows = datasets.load_dataset(parts["id"], parts["part"], split=split, streaming=stream)
         for number, row in enumerate(rows, 1):
             yield f"{source}, row {number}", dict(row)

@@ -38,14 +38,14 @@ def may_share(first: str, second: str) -> bool:
 
     They may if they are the same, a folder and a file in it, or a data set on the hub with and without its part.
     """
-    one = _locate(first)
-    other = _locate(second)
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one in (other, other.parent) or other == one.parent
-    if one == other:
+    locations = _locate(first), _locate(second)
+    if locations[0] == locations[1]:
         return True
-    whole = _drop_part(one)
-    return whole == _drop_part(other) and whole in (one, other)
+    paths = [path for path in locations if isinstance(path, Path)]
+    if len(paths) == 2:
+        return paths[0].parent == paths[1] or paths[1].parent == paths[0]
+    whole = _drop_part(locations[0])
+    return whole == _drop_part(locations[1]) and whole in locations
 
 
 def _locate(source: str) -> Path | str:

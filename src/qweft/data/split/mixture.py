@@ -23,16 +23,26 @@ def mix(pools: Mapping[Source, GroupPool], seed: int, most: int | None, is_usabl
     ranked = {source: _rank_rows(pool, seed) for source, pool in pools.items()}
     numbers: dict[Source, int] = {}
     if len(ranked) > 1:  # a source alone gives all of its rows
-        numbers = {source: source.rows for source in ranked if source.rows}
-    room = None if most is None else most - sum(numbers.values())
-    if len(ranked) > 1:
-        numbers |= _rows_by_weight(ranked, room, is_usable)
+        numbers = _rows_by_number(ranked)
+        numbers |= _rows_by_weight(ranked, _room(most, numbers), is_usable)
     chosen: list[RankedRow] = []
-    for source, number in numbers.items():
-        chosen += _take_exactly(number, source, ranked[source], is_usable)
-    others = [row for source, rows in ranked.items() if source not in numbers for row in rows]
-    chosen += islice(_usable_rows(sorted(others, key=itemgetter(0)), is_usable), room)
-    return [row for _, row in sorted(chosen, key=itemgetter(0))]
+    unlimited: list[RankedRow] = []
+    for source, rows in ranked.items():
+        if source in numbers:
+            chosen += _take_exactly(numbers[source], source, rows, is_usable)
+        else:
+            unlimited += rows
+    chosen += islice(_usable_rows(_sort(unlimited), is_usable), _room(most, numbers))
+    return [row for _, row in _sort(chosen)]
+
+
+def _room(most: int | None, numbers: Mapping[Source, int]) -> int | None:
+    """Return how many rows may be added to those whose number is known; `None` without a limit."""
+    return None if most is None else most - sum(numbers.values())
+
+
+def _rows_by_number(sources: Iterable[Source]) -> dict[Source, int]:
+    return {source: source.rows for source in sources if source.rows}
 
 
 def _rank_rows(pool: GroupPool, seed: int) -> list[RankedRow]:
@@ -41,7 +51,11 @@ def _rank_rows(pool: GroupPool, seed: int) -> list[RankedRow]:
     for group in pool.groups:
         for number, row in enumerate(group):
             ranked.append((rank(seed, f"{row.group}\n{number}"), row))
-    return sorted(ranked, key=itemgetter(0))
+    return _sort(ranked)
+
+
+def _sort(rows: Iterable[RankedRow]) -> list[RankedRow]:
+    return sorted(rows, key=itemgetter(0))  # by rank alone: conversations have no order
 
 
 def _rows_by_weight(

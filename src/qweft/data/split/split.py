@@ -84,8 +84,12 @@ def _expected_rows(shares: Sequence[Source]) -> list[float]:
     largest = min((len(source.conversations) / weight for source, weight in weights.items() if weight), default=0.0)
     expected: list[float] = []
     for source, weight in weights.items():
-        rows = largest * weight if weight else len(source.conversations)
-        expected.append(source.rows or rows)
+        if source.rows:
+            expected.append(source.rows)
+        elif weight:
+            expected.append(largest * weight)
+        else:
+            expected.append(len(source.conversations))
     return expected
 
 
@@ -96,10 +100,10 @@ def _draw(
     drawn: list[Conversation] = []
     for source, count in rows_by_source.items():
         rows = pools[source].draw(count, is_usable)
-        for other, pool in pools.items():
-            if rows and other is not source:
-                pool.remove_related(rows)
         drawn += rows
+        for pool in pools.values():
+            if rows and pool is not pools[source]:
+                pool.remove_related(rows)
     return drawn
 
 

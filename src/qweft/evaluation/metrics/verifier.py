@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from qweft.core.errors import QweftError
 from qweft.data.conversation import Conversation
-from qweft.data.read.embedded import Verifier, gym_task
+from qweft.data.read.gym import Verifier, gym_task
 from qweft.evaluation.final_answer import marked_text
 from qweft.evaluation.metrics import AnswerMetric
 from qweft.evaluation.metrics.reasoning import take_apart
