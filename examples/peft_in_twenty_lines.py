@@ -8,11 +8,12 @@ from qweft.models.load import load_model
 
 EMBEDDED = ModelConfig("smollm2-135m-instruct", source="package")
 loaded = load_model(EMBEDDED)  # or AutoModelForCausalLM.from_pretrained(...) and AutoTokenizer
-model = get_peft_model(loaded.model, QwthnConfig.preset("qtha", target_modules=["q_proj", "v_proj"]))
+config = QwthnConfig.preset("qtha", target_modules=["q_proj", "v_proj"])
+model = get_peft_model(loaded.model, config)
 model.print_trainable_parameters()
 
 batch = loaded.tokenizer("A quantum circuit walks into a bar, and out of it at once.", return_tensors="pt")
-optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=2e-3)
+optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=config.learning_rate_hint)
 for step in range(8):
     loss = model(**batch, labels=batch["input_ids"]).loss
     loss.backward()

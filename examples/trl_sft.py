@@ -12,11 +12,12 @@ rows = [
     for first in range(2, 6)
     for second in range(10, 18)
 ]
+config = QwthnConfig.preset("qtha", target_modules=["q_proj", "v_proj"])
 arguments = SFTConfig(
     output_dir="runs/trl",
     max_steps=8,
     per_device_train_batch_size=4,
-    learning_rate=2e-3,
+    learning_rate=config.learning_rate_hint,
     logging_steps=2,
     save_strategy="no",
     report_to="none",
@@ -29,7 +30,7 @@ trainer = SFTTrainer(
     args=arguments,
     train_dataset=Dataset.from_list(rows),
     processing_class=loaded.tokenizer,
-    peft_config=QwthnConfig.preset("qtha", target_modules=["q_proj", "v_proj"]),
+    peft_config=config,
 )
 trainer.train()
 losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -1,22 +1,25 @@
-"""A base model in 4 bits: the adapter starts at it, trains on it and comes back on it."""
+"""Quantised base models: an adapter starts at one, trains on it, comes back on it, and does not enlarge its error."""
 
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
 
+import qweft
+from qweft import QwthnConfig
 from qweft.adapter import QwthnLinear
 from tests.adapter.test_method import logits
+from tests.conformance.features.quantized import eight_bit, torchao_int8
 from tests.conformance.methods import METHODS, make_config
 
 TOKENS = torch.arange(24).view(2, 12)
 
 
-def llama():
+def llama(blocks=2):
     """Large enough for the kernels: multiples of a block of 64."""
     torch.manual_seed(0)
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 64}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": blocks, "max_position_embeddings": 64}
     return LlamaForCausalLM(LlamaConfig(vocab_size=64, initializer_range=0.2, **heads, **sizes)).eval()
 
 
@@ -71,3 +74,19 @@ def test_the_weight_of_four_bits_is_the_same_before_and_after_the_model_ran(four
     logits(model)
     # what was packed has its scales in bfloat16
     torch.testing.assert_close(layer.get_base_weight(), before, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("scheme", [eight_bit, torchao_int8])
+@pytest.mark.parametrize("preset", qweft.presets())
+def test_eight_bits_change_the_output_of_an_adapted_model_little(tmp_path, preset, scheme):
+    """As PEFT's test_quantized_output_similar_to_non_quantized asks of its methods."""
+    pytest.importorskip("torchao" if scheme is torchao_int8 else "bitsandbytes")
+    plain = llama(blocks=4)
+    plain.save_pretrained(tmp_path)
+    quantised = LlamaForCausalLM.from_pretrained(tmp_path, quantization_config=scheme("lm_head"), device_map="cpu")
+    outputs = []
+    for base in (plain, quantised.eval()):
+        torch.manual_seed(1)  # the same adapter on both
+        adapter = QwthnConfig.preset(preset, init_weights=False, target_modules=["q_proj", "v_proj"])
+        outputs.append(logits(get_peft_model(base, adapter).eval()).flatten())
+    assert torch.corrcoef(torch.stack(outputs))[0, 1] > 0.9

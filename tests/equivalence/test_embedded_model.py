@@ -25,7 +25,6 @@ SMALL = {
     "circuit_layers": 2,
     "width": 16,
     "bond_dimension": 4,
-    "start": "small",  # whose rate TRAINING has
     "target_modules": ["q_proj", "v_proj"],
 }
 

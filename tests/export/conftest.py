@@ -20,7 +20,7 @@ def run_config(folder, preset):
     return {
         "model": {"name": str(folder / "model"), "device": "cpu"},
         "data": {"source": str(folder / "rows.jsonl"), "validation_rows": 4, "test_rows": 8, "max_length": 64},
-        "adapter": {"preset": preset, "start": "small", "r": 2, "width": 8, "bond_dimension": 2, "circuit_layers": 1},
+        "adapter": {"preset": preset, "r": 2, "width": 8, "bond_dimension": 2, "circuit_layers": 1},
         "training": {"max_steps": 12, "batch_size": 4, "learning_rate": 0.03},
         "output": str(folder / preset),
     }

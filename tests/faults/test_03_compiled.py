@@ -13,7 +13,7 @@ FILE = "adapter_model.safetensors"
 
 def config(head=None, preset="mpo"):
     # outputs of order one, so that the tolerance is one of rounding
-    return small(preset, start="small", target_modules=["first"], init_weights=False, modules_to_save=head)
+    return small(preset, target_modules=["first"], init_weights=False, modules_to_save=head)
 
 
 def adapted(part, head):

@@ -33,7 +33,8 @@ BUDGET = {"batch_size": 3, "gradient_accumulation": 2, "learning_rate": 1e-2, "s
 RUNS: dict[str, dict[str, Any]] = {
     "qtha": {
         "adapter": {
-            "preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2, "target_modules": TARGETS
+            "preset": "qtha", "start": "recorded", "r": 2, "width": 8, "bond_dimension": 2, "dropout": 0.2,
+            "target_modules": TARGETS,
         },
         "training": TrainingConfig(**BUDGET, max_steps=8, learning_rates={"circuit": 3e-2}),
         "validation": ValidationConfig(every=2),

@@ -35,8 +35,8 @@ class QwthnConfig(QwthnFields, PeftConfig):
     c. t and rms(c) are of these entries, and quantum_weighted leaves the other entries of c as they are. U is the
     number of uploads: L with `reupload`, else 1.
 
-    A classical control replaces q where "quantum" in a name becomes "mlp" (a small perceptron), "silu" (the perceptron
-    of the authors' code), "fourier" (a classical function with the circuit's frequencies), "frozen" (the circuit with
+    A classical control replaces q where "quantum" in a name becomes "mlp" (a small perceptron), "silu" (a perceptron
+    without biases), "fourier" (a classical function with the circuit's frequencies), "frozen" (the circuit with
     untrained random angles), "product" (the circuit without its CRZ gates) or "bias" (trained numbers that ignore c),
     as in "mlp_linear". See `qweft.adapter.functions`.
 
@@ -78,8 +78,8 @@ class QwthnConfig(QwthnFields, PeftConfig):
             every series. `None` brings its number of coefficients nearest to the circuit's number of angles.
         factor_limit: Largest rms of the trained factors of C and E and of the two products, in standard deviations of
             the recorded start; above it a factor is scaled down as a whole. `None` means no limit.
-        start: "recorded": as in the method's public record; "small": the same with smaller cores, Qweft's start until
-            December 2026; "scaled": values of order 1 (see above). None changes the model's output at the start.
+        start: "small": cores with PyTorch's fan-in of four axes; "recorded": larger cores, as in the method's public
+            record; "scaled": values of order 1 (see above). None changes the model's output at the start.
         init_weights: False also starts E at random, so that the branch is not zero (for tests).
         target_modules: Names, or a regular expression, of the layers to adapt. `None` means PEFT's default for LoRA on
             this model type (q_proj and v_proj on most).

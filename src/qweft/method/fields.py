@@ -64,7 +64,7 @@ class QwthnFields:
     circuit_layers: int | None = None
     reupload: bool = True
     fourier_terms: int | None = None
-    start: Start = "recorded"
+    start: Start = "small"
     init_weights: bool = True
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None

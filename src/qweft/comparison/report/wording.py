@@ -65,7 +65,7 @@ MAPS = {"mpo": "tensor networks", "dense": "dense maps", "subspace": "fixed dire
 CORES = {
     "quantum": "a circuit",
     "mlp": "a perceptron",
-    "silu": "the authors' perceptron",
+    "silu": "a perceptron without biases",
     "fourier": "a Fourier series",
     "frozen": "an untrained circuit",
     "product": "a circuit without entanglement",

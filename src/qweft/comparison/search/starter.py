@@ -57,8 +57,8 @@ QUICK: dict[str, Candidate] = {
     "lora": ({**LORA, "r": 8}, 4e-3),  # on PEFT's default layers, as most people use it
     "lora_all": ({**LORA, "r": 8, **ALL}, 4e-3),
     "sparse": ({"preset": "sparse", **ALL}, 8e-3),  # the best of this package's, without a circuit
-    "qtha": ({"preset": "qtha"}, 7e-4),
-    "mpo": ({"preset": "mpo"}, 6e-4),  # what the circuit of qtha has to beat
+    "qtha": ({"preset": "qtha"}, PRESETS["qtha"].rate),
+    "mpo": ({"preset": "mpo"}, PRESETS["mpo"].rate),  # what the circuit of qtha has to beat
     "lora_all_1": ({**LORA, "r": 1, **ALL}, 8e-3),
     "lora_1": ({**LORA, "r": 1}, 8e-3),
     "ia3": ({"peft_type": "IA3"}, 3e-2),  # the smallest that learns
@@ -66,7 +66,7 @@ QUICK: dict[str, Candidate] = {
 """The most wanted first: where time is short, the last ones are left out."""
 THOROUGH: dict[str, Candidate] = {
     **QUICK,
-    "perceptron": ({"preset": "qtha", "core": "mlp_linear"}, 7e-4),
+    "perceptron": ({"preset": "qtha", "core": "mlp_linear"}, PRESETS["qtha"].rate),
     "lora_down": ({**LORA, "r": 8, "target_modules": ["down_proj"]}, 4e-3),  # on the layer that reads most
     "dora": ({**LORA, "use_dora": True, "r": 8, **ALL}, 4e-3),
     "lokr": ({"peft_type": "LOKR", "r": 8}, 1e-2),  # a fifth of LoRA's size
@@ -80,7 +80,7 @@ def candidates_of(preset: Preset, names: Sequence[str] | None = None) -> Mapping
     """Return the candidates of a preset, or those that are named: of any preset, or a preset of the method."""
     if names is None:
         return CANDIDATES[preset]
-    own = {name: ({"preset": name}, each.rates["recorded"]) for name, each in PRESETS.items()}
+    own = {name: ({"preset": name}, entry.rate) for name, entry in PRESETS.items()}
     known = {**own, **THOROUGH}
     if unknown := [name for name in names if name not in known]:
         raise QweftError(f"--methods {unknown[0]}: there are {', '.join(sorted(known))}; a config may name others")
