@@ -196,8 +196,8 @@ class SiluPair(Function):
     """
 
     name = "silu"
-    called = "{} (the authors' perceptron in its circuit's place)"
-    report = "the perceptron of the authors' code: two linear maps without bias, with a SiLU between them"
+    called = "{} (a perceptron without biases in its circuit's place)"
+    report = "two linear maps without bias, with a SiLU between them, as in the perceptron of the authors' code"
 
     def __init__(self, ansatz: Circuit) -> None:
         super().__init__(ansatz)
