@@ -92,7 +92,7 @@ def compared(chance: Chance) -> tuple[list[Rung], dict[str, Summary]]:
     for number, most in enumerate(rung_sizes(len(alive), 3, 2), 1):
         runs = {name: [chance.run(name, 1000, "validation", 8)] for name in alive}
         rungs.append(Rung(number, 8, (1000,), tuple(standings(runs, most))))
-        alive = [name for name in alive if name in rungs[-1].going_on]
+        alive = [name for name in alive if name in rungs[-1].remaining]
     fresh = [chance.run(name, seed, "test", 8) for name in alive for seed in range(3)]
     return rungs, summarise(fresh, rungs[-1].leader, MARGIN, is_strict=True)
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qweft.comparison.judge.searched import Search, searches
+from qweft.comparison.judge.searches import Search, read_searches
 from qweft.core.errors import QweftError
 
 
@@ -36,9 +36,9 @@ def joined(search: Mapping[str, Any], more: Mapping[str, Any]) -> list[Search]:
     Raises:
         QweftError: One seed is in both, and another in the earlier search alone.
     """
-    later = {each.method: each for each in searches(more)}
+    later = {each.method: each for each in read_searches(more)}
     made = []
-    for each in searches(search):
+    for each in read_searches(search):
         if each.method in later:
             first, second = set(search[each.method]["seeds"]), set(more[each.method]["seeds"])
             if first & second and not first <= second:
@@ -63,11 +63,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     search = json.loads(given.results.read_text(encoding="utf-8"))["search"]
     more = json.loads(given.rates.read_text(encoding="utf-8"))["methods"]
-    before = {each.method: each for each in searches(search)}
+    before = {each.method: each for each in read_searches(search)}
     for each in joined(search, more):
         seeds = len(next(iter(each.by_seed.values())))
         print(
-            f"{each.method} at {each.best:g}: {before[each.method].shortfall.said}; {seeds} seeds {each.shortfall.said}"
+            f"{each.method} at {each.best:g}: {before[each.method].shortfall.text}; {seeds} seeds {each.shortfall.text}"
         )
 
 

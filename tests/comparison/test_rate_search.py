@@ -10,7 +10,7 @@ import pytest
 
 from qweft.comparison.checks import for_search
 from qweft.comparison.config import MethodConfig
-from qweft.comparison.judge.searched import searches
+from qweft.comparison.judge.searches import read_searches
 from qweft.comparison.plan import resolve
 from qweft.comparison.report.content import Content
 from qweft.comparison.run import trial, workers
@@ -81,7 +81,7 @@ def test_the_rate_is_that_of_the_parabolas_vertex_and_the_shortfall_is_kept(conf
     assert found["best"] == pytest.approx(0.1, rel=0.05) and not found["at_end_of_grid"]
     assert found["best"] not in {rate for rate, _ in asked} and {seed for _, seed in asked} == {1000, 1001}
     assert 0 < found["shortfall"]["nats"] < 0.01 and found["shortfall"]["reason"] == ""
-    table = tune.search_table(searches({"lora": found}))
+    table = tune.search_table(read_searches({"lora": found}))
     cells = [str(next(iter(column.cells))) for column in table.columns]
     assert cells == ["lora", "4, 0.02 to 0.16", str(found["best"]), "2.0506", "under 0.01%"]
 

@@ -9,7 +9,7 @@ from benchmarks.shortfall import covered
 
 from qweft.comparison.judge.random_effects import two_sided_p
 from qweft.comparison.judge.rates import Parabola, best_tried, next_rate, optimum, parabola, shortfall
-from qweft.comparison.judge.searched import Search, doubt
+from qweft.comparison.judge.searches import Search, describe_doubt
 from tests.comparison.comparison_examples import verdict
 
 
@@ -36,8 +36,8 @@ def test_the_parabola_is_that_of_polyfit_for_any_three_rates():
         a, b, _ = np.polyfit(np.array(x) - x[1], y, 2)
         assert found.curvature == pytest.approx(2 * a, rel=1e-6) and found.slope == pytest.approx(b, rel=1e-6, abs=1e-9)
         assert math.log2(found.vertex) - x[1] == pytest.approx(-b / (2 * a), rel=1e-6, abs=1e-9)
-        assert found.rates[0] < found.vertex < found.rates[2] and found.at(found.vertex) <= low
-        assert [found.at(2**each) for each in x] == pytest.approx(y)
+        assert found.rates[0] < found.vertex < found.rates[2] and found.loss_at(found.vertex) <= low
+        assert [found.loss_at(2**each) for each in x] == pytest.approx(y)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_walk_ends_when_the_best_lies_between_two_or_at_the_cap(loss, walk):
 def test_the_vertex_is_taken_to_three_digits():
     curve = by_rate(*(2 + 0.02 * (place - 1.3) ** 2 for place in range(4)))
     assert optimum(curve) == float(f"{0.01 * 2**1.3:.3g}") == 0.0246
-    assert parabola(curve).at(0.01 * 2**1.3) == pytest.approx(2)
+    assert parabola(curve).loss_at(0.01 * 2**1.3) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_without_a_parabola_the_best_that_was_tried_is_taken(losses, reason):
     curve = by_rate(*((loss, loss) for loss in losses))
     assert parabola(curve) is None and optimum(curve) == best_tried(curve)
     found = shortfall(curve, best_tried(curve))
-    assert (found.nats, found.percent, found.reason, found.said) == (None, None, reason, "not known")
+    assert (found.nats, found.percent, found.reason, found.text) == (None, None, reason, "not known")
 
 
 def test_the_shortfall_by_hand():
@@ -109,9 +109,9 @@ def test_the_shortfall_by_hand():
 def test_one_seed_gives_what_the_rates_of_a_list_leave_out():
     curve = by_rate(*(2 + 0.02 * (place - 1.3) ** 2 for place in range(4)))
     found = shortfall(curve, 0.02)
-    assert found.nats == pytest.approx(0.02 * 0.3**2) and found.said.endswith("% or more")
+    assert found.nats == pytest.approx(0.02 * 0.3**2) and found.text.endswith("% or more")
     found = shortfall(curve, optimum(curve))
-    assert found.nats < 1e-6 and found.said == "0.00% or more"
+    assert found.nats < 1e-6 and found.text == "0.00% or more"
 
 
 @pytest.mark.parametrize(
@@ -140,20 +140,24 @@ def flat(method, cost, best=0.02):
 def test_a_doubt_stands_where_the_worse_methods_shortfall_exceeds_the_difference():
     """A better rate of the better method makes the difference larger. Of an equivalence both count."""
     found = {"a": flat("a", 0.2), "b": flat("b", 0.31)}
-    assert [each.shortfall.said for each in found.values()] == ["0.20% or more", "0.31% or more"]
+    assert [each.shortfall.text for each in found.values()] == ["0.20% or more", "0.31% or more"]
     said = "Learning rates may cost b 0.31% or more, more than the 0.30% that this interval leaves."
     for given in (found, {"b": found["b"]}, {**found, "a": flat("a", 9.0)}):
-        assert doubt(claim(room=0.3), given) == said
-        assert doubt(claim("higher", 0.3, "b", "a"), given) == said
-        assert doubt(claim(room=0.32), given) == ""
-    assert doubt(claim("higher", 0.19), found).startswith("Learning rates may cost a 0.20% or more, more than ")
-    assert doubt(claim("higher", 0.21), found) == ""
+        assert describe_doubt(claim(room=0.3), given) == said
+        assert describe_doubt(claim("higher", 0.3, "b", "a"), given) == said
+        assert describe_doubt(claim(room=0.32), given) == ""
+    assert describe_doubt(claim("higher", 0.19), found).startswith(
+        "Learning rates may cost a 0.20% or more, more than "
+    )
+    assert describe_doubt(claim("higher", 0.21), found) == ""
     for silent in (claim("not decided"), claim("open", None)):
-        assert doubt(silent, found) == ""
+        assert describe_doubt(silent, found) == ""
     unsearched = "How far the rate of y is from its optimum is not known: it was not searched."
-    assert doubt(claim(method="a", other="y"), found) == unsearched == doubt(claim("equivalent", other="y"), found)
-    assert doubt(claim("higher", method="a", other="y"), found) == "" == doubt(claim(method="x", other="y"), {})
-    assert doubt(claim("equivalent", 0.6), found) == ""
-    assert doubt(claim("equivalent"), found) == (
+    assert describe_doubt(claim(method="a", other="y"), found) == unsearched
+    assert describe_doubt(claim("equivalent", other="y"), found) == unsearched
+    assert describe_doubt(claim("higher", method="a", other="y"), found) == ""
+    assert describe_doubt(claim(method="x", other="y"), {}) == ""
+    assert describe_doubt(claim("equivalent", 0.6), found) == ""
+    assert describe_doubt(claim("equivalent"), found) == (
         "Learning rates may cost a 0.20% or more and b 0.31% or more, more than the 0.50% that this interval leaves."
     )

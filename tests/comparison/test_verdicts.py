@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qweft.comparison.judge.searched import doubts_said
+from qweft.comparison.judge.searches import describe_doubts
 from qweft.comparison.judge.statistics import InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import compare_methods
@@ -199,5 +199,5 @@ def test_without_the_leader_every_pair_that_may_be_claimed_shares_the_level():
 def test_better_rates_that_could_change_an_answer_are_named_once():
     verdict = one(found(lora=[1.0] * 3, qtha=WORSE), "reference", "qtha")
     doubted = dataclasses.replace(verdict, doubt="How far the rate of qtha is from its optimum is not known.")
-    assert doubts_said([verdict]) == "" and "qtha and lora" in doubts_said([doubted, doubted])
+    assert describe_doubts([verdict]) == "" and "qtha and lora" in describe_doubts([doubted, doubted])
     assert text_of(doubted).endswith("is not known.")

@@ -9,7 +9,7 @@ from typing import Any
 from qweft.comparison.checks import check_start
 from qweft.comparison.config import ComparisonConfig, HalvingConfig
 from qweft.comparison.judge.corrections import interim_levels
-from qweft.comparison.judge.rates import Losses, following, next_rate
+from qweft.comparison.judge.rates import Losses, next_rate, next_rates
 from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.methods import Method, resolve_methods
 from qweft.comparison.timing import Budget, budget_of
@@ -34,10 +34,10 @@ class Grid:
     steps: int | None
     most: int = 12
 
-    def following(self, losses: Losses, start: float) -> list[float]:
+    def next_rates(self, losses: Losses, start: float) -> list[float]:
         """Return the rates to try after those that have losses: of a list, or by factors of two from a start."""
         if self.rates:
-            return following(losses, self.rates, self.most)
+            return next_rates(losses, self.rates, self.most)
         rate = next_rate(losses, start, self.most)
         return [] if rate is None else [rate]
 

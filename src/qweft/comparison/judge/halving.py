@@ -31,10 +31,10 @@ class Standing:
     bound: float | None
     goes_on: bool
 
-    @property
-    def said(self) -> str:
-        """Its name, and how far it is behind."""
-        return f"{self.method} ({'diverged' if self.behind is None else f'{self.behind:+.1f}%'})"
+    def describe(self) -> str:
+        """Return its name, and how far it is behind."""
+        distance = "diverged" if self.behind is None else f"{self.behind:+.1f}%"
+        return f"{self.method} ({distance})"
 
 
 @dataclass(frozen=True)
@@ -52,38 +52,48 @@ class Rung:
         return self.standings[0].method
 
     @property
-    def going_on(self) -> list[str]:
+    def remaining(self) -> list[str]:
         """Names of the methods that go on."""
-        return [each.method for each in self.standings if each.goes_on]
+        return [standing.method for standing in self.standings if standing.goes_on]
 
-    def said(self, rungs: int) -> str:
+    def describe(self, rungs: int) -> str:
         """Return a line on it."""
-        count, stopped = len(self.going_on), [each.said for each in self.standings if not each.goes_on]
-        text = f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads, "
-        text += f"{many(count, 'method')} {'goes' if count == 1 else 'go'} on"
-        return f"{text}; stopped: {', '.join(stopped)}" if stopped else text
+        count = len(self.remaining)
+        line = (
+            f"rung {self.number} of {rungs}, {many(self.steps, 'step')}: {self.leader} leads, "
+            f"{many(count, 'method')} {'goes' if count == 1 else 'go'} on"
+        )
+        stopped = [standing.describe() for standing in self.standings if not standing.goes_on]
+        return f"{line}; stopped: {', '.join(stopped)}" if stopped else line
 
 
 def standings(runs: Mapping[str, Sequence[Run]], most: int) -> list[Standing]:
     """Return how the methods stand after a rung, the leader first; at most so many go on."""
-    losses = {name: _mean(own) for name, own in runs.items()}
-    order = sorted(runs, key=lambda name: losses[name])
-    found, going = list[Standing](), 0
-    for name in order:
-        own, loss = runs[name], losses[name] if math.isfinite(losses[name]) else None
-        behind, bound = (None, None) if loss is None else how_far_behind(own, runs[order[0]])
-        goes_on = loss is not None and (going < LEAST or (going < most and not (bound and bound > 0)))
-        going += goes_on
-        found.append(Standing(name, own[0].adapter or {}, own[0].learning_rate or 0.0, loss, behind, bound, goes_on))
-    return found
+    losses = {name: _mean_loss(method_runs) for name, method_runs in runs.items()}
+    ranking = sorted(runs, key=lambda name: losses[name])
+    leader_runs = runs[ranking[0]]
+    ranked: list[Standing] = []
+    going_on = 0
+    for name in ranking:
+        loss = losses[name] if math.isfinite(losses[name]) else None
+        behind = bound = None
+        goes_on = False
+        if loss is not None:
+            behind, bound = how_far_behind(runs[name], leader_runs)
+            is_shown_worse = bound is not None and bound > 0
+            goes_on = going_on < LEAST or (going_on < most and not is_shown_worse)
+        going_on += goes_on
+        first = runs[name][0]
+        ranked.append(Standing(name, first.adapter or {}, first.learning_rate or 0.0, loss, behind, bound, goes_on))
+    return ranked
 
 
-def _mean(runs: Sequence[Run]) -> float:
+def _mean_loss(runs: Sequence[Run]) -> float:
     """Return the mean loss; infinity if a run diverged."""
     return math.fsum(math.inf if run.eval_loss is None else run.eval_loss for run in runs) / len(runs)
 
 
-def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, float | None]:
+def how_far_behind(runs: Sequence[Run], leader_runs: Sequence[Run]) -> tuple[float, float | None]:
     """Return how much higher the loss is than the leader's in percent, and the lower end of its one-sided interval.
 
     With the summed losses of row i, averaged over the seeds, D_i of the difference and B_i of the leader, and m rows or
@@ -93,14 +103,16 @@ def how_far_behind(runs: Sequence[Run], leaders: Sequence[Run]) -> tuple[float, 
         y_i = 100 m (D_i - behind / 100 B_i) / sum_i B_i * (1 - 1 / m) / (1 - h_i),   h_i = B_i / sum_i B_i
         bound = behind - t_(0.95, freedom) sqrt(sum_i y_i^2 / (m (m - 1))),   freedom = 1 / sum_i h_i^2 - 1
     """
-    own, theirs = _by_row(runs), _by_row(leaders)
-    behind = 100 * float((own - theirs).sum()) / max(float(theirs.sum()), LEAST_LOSS)
-    if len(own) < 2 or theirs.sum() < LEAST_LOSS:
+    leader_losses = _mean_by_row(leader_runs)
+    differences = _mean_by_row(runs) - leader_losses
+    leader_sum = float(leader_losses.sum())
+    behind = 100 * float(differences.sum()) / max(leader_sum, LEAST_LOSS)
+    if len(differences) < 2 or leader_sum < LEAST_LOSS:
         return behind, None
-    _, error = jackknife_rows((own - theirs)[None], theirs, behind)
-    return behind, behind - error.half_width(2 * ONE_SIDED - 1)
+    jackknife = jackknife_rows(differences[None], leader_losses, behind)
+    return behind, behind - jackknife.error.half_width(2 * ONE_SIDED - 1)
 
 
-def _by_row(runs: Sequence[Run]) -> Array:
+def _mean_by_row(runs: Sequence[Run]) -> Array:
     """Return the summed losses of the rows with targets, averaged over the runs."""
     return np.array([[total for total, tokens in run.independent_losses if tokens] for run in runs]).mean(0)

@@ -34,12 +34,18 @@ class Shortfall:
     reason: str = ""  # why the curve cannot tell, or what the number leaves out
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The percentage as text: 0.31%, under 0.01%, 1.2% or more, not known."""
         if self.percent is None:
             return "not known"
-        digits = 0 if self.percent >= 10 else 1 if self.percent >= 1 else 2
-        number = f"{self.percent:.{digits}f}%" if self.percent >= 0.01 or self.reason else "under 0.01%"
+        if self.percent < 0.01 and not self.reason:
+            return "under 0.01%"
+        digits = 2
+        if self.percent >= 1:
+            digits = 1
+        if self.percent >= 10:
+            digits = 0
+        number = f"{self.percent:.{digits}f}%"
         return f"{number} or more" if self.reason else number
 
 
@@ -76,7 +82,7 @@ class Parabola:
         """The rate at the minimum; it lies between the outer two."""
         return self.rates[1] * 2 ** (-self.slope / self.curvature)
 
-    def at(self, rate: float) -> float:
+    def loss_at(self, rate: float) -> float:
         """Return the loss at a rate."""
         x = math.log2(rate / self.rates[1])
         return self.losses[1] + self.slope * x + self.curvature / 2 * x * x
@@ -89,27 +95,34 @@ def means(losses: Losses) -> dict[float, float]:
 
 def best_tried(losses: Losses) -> float:
     """Return the rate with the lowest mean loss, of equal ones the lowest."""
-    found = means(losses)
-    return min(found, key=lambda rate: found[rate])
+    mean_losses = means(losses)
+    return min(mean_losses, key=lambda rate: mean_losses[rate])
 
 
 def next_rate(losses: Losses, start: float, most: int) -> float | None:
     """Return the double of the best rate so far, else its half, until both were tried; `None` if the search is over."""
     if not losses:
         return start
+    if len(losses) >= most:
+        return None
     best = best_tried(losses)
-    beside = [best * 2, best / 2] if math.isfinite(means(losses)[best]) else [min(losses) / 2]
-    return next((rate for rate in beside if rate not in losses and len(losses) < most), None)
+    candidates = [best * 2, best / 2]
+    if not math.isfinite(means(losses)[best]):  # it diverged at every rate
+        candidates = [min(losses) / 2]
+    return next((rate for rate in candidates if rate not in losses), None)
 
 
-def following(losses: Losses, rates: Sequence[float], most: int) -> list[float]:
+def next_rates(losses: Losses, rates: Sequence[float], most: int) -> list[float]:
     """Return the rates of an ascending list that are left, and then one beyond the end at which the best one lies."""
-    if untried := [rate for rate in rates if rate not in losses]:
+    untried = [rate for rate in rates if rate not in losses]
+    if untried:
         return untried
     if len(losses) >= most or not is_at_end(losses):
         return []
+    ratio = math.sqrt(10)
+    if len(rates) > 1:
+        ratio = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
     best = best_tried(losses)
-    ratio = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1)) if len(rates) > 1 else math.sqrt(10)
     further = best * ratio if best == max(losses) else best / ratio
     rounded = float(f"{further:.1e}")
     return [further if rounded in losses else rounded]  # rates may lie near each other
@@ -128,19 +141,20 @@ def parabola(losses: Losses) -> Parabola | None:
 
 def _curve(losses: Losses) -> Parabola | str:
     """Return the parabola through the best rate and its neighbours, or why these are no parabola near the optimum."""
-    mean, best = means(losses), best_tried(losses)
-    if not math.isfinite(mean[best]):
+    mean_losses = means(losses)
+    best = best_tried(losses)
+    if not math.isfinite(mean_losses[best]):
         return "it diverged at every rate"
     if is_at_end(losses):
         return "its best rate lies at an end of what was tried"
-    place = list(mean).index(best)
-    rates = tuple(mean)[place - 1 : place + 2]
-    curve = Parabola(rates, tuple(mean[rate] for rate in rates))
+    index = list(mean_losses).index(best)
+    rates = tuple(mean_losses)[index - 1 : index + 2]
+    curve = Parabola(rates, tuple(mean_losses[rate] for rate in rates))
     if not math.isfinite(max(curve.losses)):
         return "it diverged at a rate beside its best one"
     if min(math.log2(high / low) for low, high in pairwise(rates)) < CLOSE:
         return "the rates beside its best one are nearly the same"
-    if max(curve.losses) > STEEP * mean[best]:
+    if max(curve.losses) > STEEP * mean_losses[best]:
         return "its loss jumps beside its best rate"
     return curve if curve.curvature > 0 else "its losses do not differ"
 
@@ -153,15 +167,20 @@ def optimum(losses: Losses) -> float:
 
 def shortfall(losses: Losses, rate: float) -> Shortfall:
     """Return (|g| + t s(g))^2 / (2 c), the shortfall of a rate at 95% (docs/statistics.md); g^2 / (2 c) at one seed."""
-    curve, seeds = _curve(losses), len(losses[best_tried(losses)])
+    curve = _curve(losses)
     if isinstance(curve, str):
         return Shortfall(None, None, curve)
-    weights = curve.weights[0] + math.log2(rate / curve.rates[1]) * curve.weights[1]
+    distance = math.log2(rate / curve.rates[1])
+    slope = curve.slope + distance * curve.curvature
     spread = 0.0
+    seeds = len(losses[best_tried(losses)])
     if seeds > 1:
-        freedom, table = 2 * (seeds - 1), np.array([losses[each] for each in curve.rates])
-        left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
-        variance = float(np.square(left).sum()) / freedom / seeds
+        slope_weights, curvature_weights = curve.weights
+        weights = slope_weights + distance * curvature_weights
+        table = np.array([losses[neighbour] for neighbour in curve.rates])
+        residual = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+        freedom = 2 * (seeds - 1)
+        variance = float(np.square(residual).sum()) / freedom / seeds
         spread = t_quantile(LEVEL, freedom) * math.sqrt(variance * float(weights @ weights))
-    nats = (abs(curve.slope + math.log2(rate / curve.rates[1]) * curve.curvature) + spread) ** 2 / (2 * curve.curvature)
+    nats = (abs(slope) + spread) ** 2 / (2 * curve.curvature)
     return Shortfall(nats, 100 * nats / curve.losses[1], "" if seeds > 1 else ONE_SEED)

@@ -51,17 +51,24 @@ def list_questions(summary: Mapping[str, Summary]) -> list[Question]:
     """Return what the config asks, most important first: circuits, hybrids against LoRA, controls, other methods."""
     methods = trained_methods(summary)
     hybrids = [entry for entry in methods if entry.kind == "hybrid"]
+    others = [entry for entry in methods if entry.kind != "hybrid"]
     reference = summary.get(methods[0].reference) if methods else None
-    compared = [] if reference is None else [entry for entry in methods if entry is not reference]
     questions = [Question("circuit", hybrid, None) for hybrid in hybrids]
-    questions += [Question("reference", entry, reference) for entry in compared if entry.kind == "hybrid"]
+    questions += _ask_reference("reference", hybrids, reference)
     for hybrid in hybrids:
         questions += _ask_size(hybrid, methods, reference)
     for hybrid in hybrids:
         controls = find_controls(hybrid, methods).by_function.values()
         questions += [Question("circuit", hybrid, control) for control in controls]
-    questions += [Question("other", entry, reference) for entry in compared if entry.kind != "hybrid"]
+    questions += _ask_reference("other", others, reference)
     return questions
+
+
+def _ask_reference(topic: Topic, methods: Sequence[Summary], reference: Summary | None) -> list[Question]:
+    """Ask for each method against the reference, if that ran."""
+    if reference is None:
+        return []
+    return [Question(topic, entry, reference) for entry in methods if entry is not reference]
 
 
 def _ask_size(hybrid: Summary, methods: Sequence[Summary], reference: Summary | None) -> list[Question]:

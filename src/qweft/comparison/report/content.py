@@ -13,7 +13,7 @@ from qweft.adapter.attach import adapter_config
 from qweft.adapter.config import QwthnConfig
 from qweft.adapter.functions import FUNCTIONS, make_function
 from qweft.circuit import Circuit
-from qweft.comparison.judge.searched import Search, doubts_said, searches, with_doubts
+from qweft.comparison.judge.searches import Search, describe_doubts, read_searches, with_doubts
 from qweft.comparison.judge.statistics import SINGLE_ANALYSIS, InterimAnalysis
 from qweft.comparison.judge.summarise import summarise
 from qweft.comparison.judge.summary import Summary
@@ -81,7 +81,7 @@ class Content:
             reference=reference,
             environment={key.replace("_", " "): str(value) for key, value in environment.items() if value is not None},
             config_yaml=str(results.get("config_yaml") or ""),
-            search=searches(results.get("search")),
+            search=read_searches(results.get("search")),
             inspected=inspections(records),
             planned_runs=results.get("planned_runs"),
             recommendation=use and Recommendation(**use),
@@ -101,7 +101,7 @@ class Content:
     def conclusion(self) -> str:
         """The first sentences: which adapter, by how much, how sure. The terminal ends in them, too."""
         answer = self.recommendation.text if self.recommendation else describe_conclusion(self.summary)
-        return " ".join(filter(None, (answer, doubts_said(self.verdicts), self.changed)))
+        return " ".join(filter(None, (answer, describe_doubts(self.verdicts), self.changed)))
 
     @property
     def unfinished(self) -> str:

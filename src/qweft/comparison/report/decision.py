@@ -204,7 +204,7 @@ def _describe_diverged(summary: Mapping[str, Summary]) -> list[str]:
 
 def _describe_left_out(rungs: Sequence[Rung], untried: Sequence[str]) -> list[str]:
     """Return a sentence on the methods that the halving stopped, and one on those that were not tried."""
-    stopped = [standing.said for rung in rungs for standing in rung.standings if not standing.goes_on]
+    stopped = [standing.describe() for rung in rungs for standing in rung.standings if not standing.goes_on]
     sentences = []
     if stopped:
         sentences.append(f"Stopped early, on the validation rows: {join_names(stopped)}.")

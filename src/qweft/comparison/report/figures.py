@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from numpy.lib.stride_tricks import sliding_window_view
 
-from qweft.comparison.judge.searched import Search
+from qweft.comparison.judge.searches import Search
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.judge.verdicts import Verdict
 from qweft.comparison.report.wording import difference_said
@@ -180,7 +180,7 @@ def search_figure(found: Sequence[Search], styles: Mapping[str, Style]) -> Repor
         "Validation loss by learning rate",
         "Nats a token on the validation rows, mean over seeds; small dots are single seeds, a cross is a training that "
         "diverged. Ringed: the chosen rate, by the parabola through the best one and its neighbours.",
-        "; ".join(f"{each.method} best at {each.best:g}, may fall short by: {each.shortfall.said}" for each in found),
+        "; ".join(f"{each.method} best at {each.best:g}, may fall short by: {each.shortfall.text}" for each in found),
         0.5 + PANEL * math.ceil(len(found) / COLUMNS),
         lambda figure: _draw_search(figure, found, styles),
     )

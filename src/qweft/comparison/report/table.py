@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from qweft.comparison.judge.searched import Search
+from qweft.comparison.judge.searches import Search
 from qweft.comparison.judge.summary import Summary
 from qweft.comparison.plan import Plan, rung_steps
 from qweft.comparison.report.wording import caveats
@@ -101,7 +101,7 @@ def search_rows(found: Sequence[Search]) -> Rows:
         tried = f"{len(entry.losses)}, {min(entry.losses):g} to {max(entry.losses):g}"
         end = " (end of what was tried)" if entry.at_end else ""
         loss = "diverged" if entry.loss is None else f"{entry.loss:.4f}"
-        rows.append((entry.method, tried, f"{entry.best:g}{end}", loss, entry.shortfall.said))
+        rows.append((entry.method, tried, f"{entry.best:g}{end}", loss, entry.shortfall.text))
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from qweft.comparison.config import ComparisonConfig
 from qweft.comparison.judge.halving import Rung, standings
 from qweft.comparison.judge.rates import best_tried, means, optimum
-from qweft.comparison.judge.searched import Search
+from qweft.comparison.judge.searches import Search
 from qweft.comparison.methods import Method
 from qweft.comparison.plan import Grid, Plan, resolve, rung_sizes, rung_steps
 from qweft.comparison.report.table import search_table
@@ -80,13 +80,13 @@ def with_halving(context: Context, plan: Plan) -> tuple[Plan, dict[str, Any], li
         best = {method.name: found[method.name].best for method in alive}
         rung = Rung(number, count, grid.seeds, tuple(standings(best, most)))
         rungs.append(rung)
-        context.console.say(rung.said(len(steps)))
-        if not rung.going_on:
+        context.console.say(rung.describe(len(steps)))
+        if not rung.remaining:
             raise QweftError(
                 f"every method diverged after {many(count, 'step')}: lower search_from of the methods, or "
                 "training.learning_rate"
             )
-        alive = tuple(method for method in alive if method.name in rung.going_on)
+        alive = tuple(method for method in alive if method.name in rung.remaining)
     # the reference is fixed before anything is judged on the test rows
     return replace(plan, methods=alive, reference=rung.leader), searches, rungs
 
@@ -149,7 +149,7 @@ class Tried:
     def left(self) -> list[tuple[float, int]]:
         """The rates and seeds to train at, by the losses so far; empty once the search is over."""
         given = self.method.learning_rate
-        rates = self.grid.following(self.losses, given) if self.method.searched else [given]
+        rates = self.grid.next_rates(self.losses, given) if self.method.searched else [given]
         return [(rate, seed) for rate in rates for seed in self.grid.seeds if (rate, seed) not in self.runs]
 
     @property

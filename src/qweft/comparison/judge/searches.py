@@ -28,8 +28,10 @@ class Search:
     @property
     def loss(self) -> float | None:
         """Mean validation loss at the chosen rate, by the parabola if it was not tried; `None` if it diverged."""
-        curve = parabola(self.by_seed)
-        loss = self.losses.get(self.best) if self.best in self.losses or curve is None else curve.at(self.best)
+        loss = self.losses.get(self.best)
+        if loss is None:
+            curve = parabola(self.by_seed)
+            loss = None if curve is None else curve.loss_at(self.best)
         return loss if loss is not None and math.isfinite(loss) else None
 
     @property
@@ -53,46 +55,59 @@ class Search:
         }
 
 
-def searches(record: Mapping[str, Any] | None) -> list[Search]:
+def read_searches(record: Mapping[str, Any] | None) -> list[Search]:
     """Return the searches in results.json; empty without a search."""
-    found = []
+    searches = []
     for method, entry in (record or {}).items():
-        single = {rate: [loss] for rate, loss in entry["validation_loss"].items()}
-        losses = {
-            float(rate): tuple(math.inf if loss is None else float(loss) for loss in seeds)
-            for rate, seeds in entry.get("by_seed", single).items()
-        }
+        losses = _read_losses(entry)
         if losses:  # empty if the rate was given, or is another method's
-            found.append(Search(method, float(entry["best"]), dict(sorted(losses.items()))))
-    return found
+            searches.append(Search(method, float(entry["best"]), dict(sorted(losses.items()))))
+    return searches
 
 
-def doubt(verdict: Verdict, found: Mapping[str, Search]) -> str:
+def _read_losses(entry: Mapping[str, Any]) -> dict[float, tuple[float, ...]]:
+    """Return the losses at each seed by rate; records of one seed have the mean alone."""
+    by_seed = entry.get("by_seed")
+    if by_seed is None:
+        by_seed = {rate: [loss] for rate, loss in entry["validation_loss"].items()}
+    losses = {}
+    for rate, seeds in by_seed.items():
+        losses[float(rate)] = tuple(math.inf if loss is None else float(loss) for loss in seeds)
+    return losses
+
+
+def describe_doubt(verdict: Verdict, searches: Mapping[str, Search]) -> str:
     """Return what the rates leave open of a claim: an unknown shortfall, or one above its room; empty if nothing."""
-    if not found or verdict.pairing.room is None:
+    room = verdict.pairing.room
+    if not searches or room is None:
         return ""
-    # a better rate of the better method makes a difference larger; of an equivalence both shortfalls count
+    # A better rate of the better method makes a difference larger. Of an equivalence both shortfalls count.
     better = {"lower": verdict.method, "higher": verdict.other}.get(verdict.direction)
-    names = [name for name in (verdict.method, verdict.other) if name != better]
-    costs = {name: found[name].shortfall if name in found else UNSEARCHED for name in names}
-    for name, cost in costs.items():
-        if cost.percent is None:
-            return f"How far the rate of {name} is from its optimum is not known: {cost.reason}."
-    # a room is in percent of the other method's loss, a shortfall in percent of its own method's
-    scale = 1 + (verdict.pairing.mean or 0.0) / 100 if verdict.direction == "higher" else 1.0
-    if scale * sum(cost.percent or 0.0 for cost in costs.values()) <= verdict.pairing.room:
+    shortfalls: dict[str, Shortfall] = {}
+    for name in (verdict.method, verdict.other):
+        if name != better:
+            shortfalls[name] = searches[name].shortfall if name in searches else UNSEARCHED
+    total = 0.0
+    for name, shortfall_of_rate in shortfalls.items():
+        if shortfall_of_rate.percent is None:
+            return f"How far the rate of {name} is from its optimum is not known: {shortfall_of_rate.reason}."
+        total += shortfall_of_rate.percent
+    # A room is in percent of the other method's loss, a shortfall in percent of its own method's.
+    if verdict.direction == "higher":
+        total *= 1 + (verdict.pairing.mean or 0.0) / 100
+    if total <= room:
         return ""
-    parts = " and ".join(f"{name} {cost.said}" for name, cost in costs.items())
-    return f"Learning rates may cost {parts}, more than the {verdict.pairing.room:.2f}% that this interval leaves."
+    costs = " and ".join(f"{name} {shortfall_of_rate.text}" for name, shortfall_of_rate in shortfalls.items())
+    return f"Learning rates may cost {costs}, more than the {room:.2f}% that this interval leaves."
 
 
-def with_doubts(verdicts: Sequence[Verdict], searched: Sequence[Search]) -> list[Verdict]:
+def with_doubts(verdicts: Sequence[Verdict], searches: Sequence[Search]) -> list[Verdict]:
     """Return the verdicts, each with the doubt of its learning rates."""
-    found = {each.method: each for each in searched}
-    return [replace(each, doubt=doubt(each, found)) for each in verdicts]
+    by_method = {search.method: search for search in searches}
+    return [replace(verdict, doubt=describe_doubt(verdict, by_method)) for verdict in verdicts]
 
 
-def doubts_said(verdicts: Sequence[Verdict]) -> str:
+def describe_doubts(verdicts: Sequence[Verdict]) -> str:
     """Return the sentence on the verdicts that better learning rates could change; empty without any."""
-    pairs = dict.fromkeys(f"{each.method} and {each.other}" for each in verdicts if each.doubt)
+    pairs = dict.fromkeys(f"{verdict.method} and {verdict.other}" for verdict in verdicts if verdict.doubt)
     return f"Better-tuned learning rates could change the answer on {', '.join(pairs)}." if pairs else ""
