@@ -17,7 +17,7 @@ from qweft.circuit.formats import FORMATS, to_pennylane, to_qiskit
 from qweft.circuit.formats.origin import program
 from qweft.circuit.gates import GATES
 from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
-from qweft.devices.mitigation import folded
+from qweft.devices.mitigation import fold_circuits
 from qweft.devices.noise.native import native_gates
 from tests.circuit.formats import readers
 from tests.devices.noise.native_matrices import CZ, unitary_of
@@ -226,7 +226,7 @@ def test_gates_run_on_devices(device):
             needs(module)
     settings = DeviceSettings(noise_scale=0.0) if device == "noisy" else DeviceSettings()
     bound = BoundCircuits.of(MIXED, *tensors())
-    for circuits in (bound, folded(bound, 3)):
+    for circuits in (bound, fold_circuits(bound, 3)):
         found = make_device(device, settings).run(circuits, None).expectations()[0]
         np.testing.assert_allclose(found, wanted_values(), atol=1e-9)
     found = Measurer(make_device(device, settings))(PRODUCTS, *tensors())[0]

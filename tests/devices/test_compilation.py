@@ -9,7 +9,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
 from qweft.circuit import crz_ring_ansatz, final_states
-from qweft.devices.chips import CHIPS, compiled_for, find_chip
+from qweft.devices.chips import CHIPS, compile_for_chip, find_chip
 
 
 def small(compiled, places):
@@ -67,7 +67,7 @@ def test_the_unitary_is_ours_and_gates_are_the_chips(chip, qubits, layers, reupl
     state = final_states(circuit, torch.tensor(inputs)[None], torch.tensor(angles)).numpy()[0]
     assert np.allclose(expected[:, 0], state)
     for given in (inputs, None):
-        compiled, made = compiled_for(place, circuit, given, angles)
+        compiled, made = compile_for_chip(place, circuit, given, angles)
         bound = compiled.assign_parameters(inputs.tolist()) if given is None else compiled
         found = columns(bound, made, qubits)
         phase = np.vdot(found.ravel(), expected.ravel()) / 2**qubits

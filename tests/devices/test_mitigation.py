@@ -11,7 +11,7 @@ from qweft.devices.mitigation import (
     calibration_circuits,
     confusion_matrices,
     extrapolation_weights,
-    folded,
+    fold_circuits,
     make_mitigation,
 )
 from qweft.devices.outcomes import on_each_qubit
@@ -63,8 +63,8 @@ def test_folding_is_pennylanes(factor):
     some = circuits(1)
     (tape,), _ = qml.noise.fold_global(qml.tape.QuantumScript(operations(some)), factor)
     expected = [qml.simplify(one) if one.name.startswith("Adjoint") else one for one in tape.operations]
-    assert folded(some, factor).barriers == tuple(len(some.gates) * number for number in range(factor))
-    found = operations(folded(some, factor))
+    assert fold_circuits(some, factor).barriers == tuple(len(some.gates) * number for number in range(factor))
+    found = operations(fold_circuits(some, factor))
     assert [(one.name, one.wires) for one in found] == [(one.name, one.wires) for one in expected]
     turn = [(a.data[0] - b.data[0]) / (4 * np.pi) for a, b in zip(found, expected, strict=True)]
     np.testing.assert_allclose(turn, np.round(turn), atol=1e-12)  # PennyLane takes angles modulo 4 pi
@@ -122,5 +122,5 @@ def test_what_will_run_is_known_before_and_calibrated_where_it_ends():
         mitigation.expectations(Runner(), some, 100)
         assert [one.keys() for one in asked] == [one.keys() for one in mitigation.runs(some)]
     for run in asked[::2]:
-        assert run.placed_like.gates in (some.gates, folded(some, 3).gates)
+        assert run.placed_like.gates in (some.gates, fold_circuits(some, 3).gates)
         assert run.keys() != dataclasses.replace(run, placed_like=None).keys()

@@ -18,7 +18,7 @@ from qweft.devices.jobs import Executor, Store
 from qweft.devices.registry import families
 
 TOY = """
-from qweft.devices.device import Entry, Provider
+from qweft.devices.device import CatalogueEntry, Provider
 from tests.devices.jobs.fake_provider import make
 
 
@@ -27,7 +27,7 @@ def credentials():
     raise OSError("its file of accounts is damaged")
 
 
-PROVIDER = Provider(make, (Entry("toy:later", "a toy", ("no_such_package",)),), credentials)
+PROVIDER = Provider(make, (CatalogueEntry("toy:later", "a toy", ("no_such_package",)),), credentials)
 """
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Gates = tuple[tuple[str, tuple[int, ...]], ...]
+"""(name, wires) of each gate in the order of execution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class BoundCircuits:
     Args:
         qubits: Number of qubits n.
         gates: (name, wires) in the order of execution. Names and conventions are those of `qweft.circuit.gates.GATES`.
-        angles: (circuits, gates), float64, in radians.
+        angles: (circuits, gates), float64, in radians. The column of a gate without an angle is not read.
         folds: Odd number f = 1 + 2 k of parts of equal length: U (U^dagger U)^k. A compiler must compile U alone. 0 for
             circuits that it may optimize as it likes.
         placed_like: Circuits whose readout errors these circuits calibrate. A compiler must end both on the same
@@ -48,8 +49,8 @@ class BoundCircuits:
     def __post_init__(self) -> None:
         if not np.isfinite(self.angles).all():
             raise QweftError(
-                "an angle of a circuit is not a finite number (NaN or infinity): the training diverged; train it anew "
-                "with a lower learning rate"
+                "an angle of a circuit is NaN or infinite, since the training diverged; train again with a lower "
+                "learning rate"
             )
 
     @classmethod
@@ -57,15 +58,21 @@ class BoundCircuits:
         """Bind a circuit to the data (tokens, inputs) of each token and its trained angles."""
         if circuit.amplitudes:
             raise QweftError("the circuit starts from amplitudes, which devices do not prepare")
-        data, trained = (each.detach().double().cpu().numpy() for each in (inputs, parameters))
+        data = inputs.detach().double().cpu().numpy()
+        trained = parameters.detach().double().cpu().numpy()
         angles = np.zeros((len(data), len(circuit.gates)))
         gates = []
-        for place, gate in enumerate(circuit.gates):
+        for index, gate in enumerate(circuit.gates):
             name = gate.name
-            if GATES[name].has_angle:
-                angles[:, place] = bound(gate, data, trained)
-            elif len(turns := GATES[name].turns) == 1:  # as a rotation with an angle; the others are their own inverses
-                name, angles[:, place] = f"r{turns[0][0].lower()}", turns[0][2]
+            kind = GATES[name]
+            if kind.has_angle:
+                angles[:, index] = bound(gate, data, trained)
+            elif len(kind.turns) == 1:
+                # S, T and the like become rotations with a fixed angle, so that folding inverts them by negating it;
+                # the other gates without an angle are their own inverses
+                axis, _, angle = kind.turns[0]
+                name = f"r{axis.lower()}"
+                angles[:, index] = angle
             gates.append((name, gate.wires))
         return cls(circuit.qubits, tuple(gates), angles)
 
@@ -78,43 +85,58 @@ class BoundCircuits:
 
     def template(self) -> Circuit:
         """Return the common circuit, with the angles of all gates, in order, as its inputs."""
-        gates = tuple(
-            Gate(name, wires, "input", place) if GATES[name].has_angle else Gate(name, wires)
-            for place, (name, wires) in enumerate(self.gates)
-        )
-        return Circuit(self.qubits, len(gates), 0, gates)
+        gates = []
+        for index, (name, wires) in enumerate(self.gates):
+            if GATES[name].has_angle:
+                gates.append(Gate(name, wires, "input", index))
+            else:
+                gates.append(Gate(name, wires))
+        return Circuit(self.qubits, len(gates), 0, tuple(gates))
 
     @property
     def barriers(self) -> tuple[int, ...]:
         """Indices of the gates that begin a part; a compiler must not optimize across the point before such a gate."""
-        return tuple(range(0, len(self.gates), len(self.gates) // self.folds)) if self.folds else ()
+        if not self.folds:
+            return ()
+        gates_a_part = len(self.gates) // self.folds
+        return tuple(range(0, len(self.gates), gates_a_part))
 
     @property
     def form(self) -> tuple[Any, ...]:
         """Everything that circuits have in common, hashable: all but the angles."""
+        # the hash of a form is in the key of every stored result: folds 0 and 1 and no placement add nothing to it
         folds = (self.folds,) if self.folds > 1 else ()
-        like = () if self.placed_like is None else (self.placed_like.form[1:],)
-        return self.qubits, self.gates, self.barriers, *folds, *like
+        placement = () if self.placed_like is None else (self.placed_like.form[1:],)
+        return self.qubits, self.gates, self.barriers, *folds, *placement
 
     def keys(self) -> list[str]:
         """Return a SHA-256 hash of each circuit; equal circuits have equal keys."""
-        begin = hashlib.sha256(repr(self.form).encode()).digest()
-        angles = np.ascontiguousarray(self.angles + 0.0).astype("<f8")  # -0.0 is 0.0
-        return [hashlib.sha256(begin + row.tobytes()).hexdigest() for row in angles]
+        hash_of_form = hashlib.sha256(repr(self.form).encode()).digest()
+        rows = np.ascontiguousarray(without_negative_zeros(self.angles)).astype("<f8")
+        return [hashlib.sha256(hash_of_form + row.tobytes()).hexdigest() for row in rows]
 
     def unique(self) -> tuple["BoundCircuits", np.ndarray]:
         """Return the distinct circuits in order of first appearance, and each circuit's index among them."""
-        _, first, inverse = np.unique(self.angles + 0.0, axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)  # np.unique sorts: restore the order of first appearance
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        return self.pick(first[order]), place[inverse.reshape(-1)]
+        _, first_rows, inverse = np.unique(
+            without_negative_zeros(self.angles), axis=0, return_index=True, return_inverse=True
+        )
+        order = np.argsort(first_rows)  # np.unique sorts: restore the order of first appearance
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        return self.pick(first_rows[order]), rank[inverse.reshape(-1)]
+
+
+def without_negative_zeros(angles: np.ndarray) -> np.ndarray:
+    """Return angles with 0.0 in the place of -0.0, whose bytes differ."""
+    return angles + 0.0
 
 
 def pack_circuits(circuits: BoundCircuits) -> bytes:
     """Serialize circuits: gates as JSON, a zero byte, angles as little-endian doubles, all compressed."""
-    forms = [each for each in (circuits, circuits.placed_like) if each is not None]
-    form = [circuits.qubits, *(part for each in forms for part in (each.gates, each.barriers, max(1, each.folds)))]
+    form: list[Any] = [circuits.qubits, circuits.gates, circuits.barriers, max(1, circuits.folds)]
+    model = circuits.placed_like
+    if model is not None:
+        form += [model.gates, model.barriers, max(1, model.folds)]
     angles = np.ascontiguousarray(circuits.angles).astype("<f8").tobytes()
     return zlib.compress(json.dumps(form).encode() + b"\0" + angles)
 
@@ -122,13 +144,16 @@ def pack_circuits(circuits: BoundCircuits) -> bytes:
 def unpack_circuits(packed: bytes) -> BoundCircuits:
     """Deserialize circuits; their keys are unchanged."""
     form, _, angles = zlib.decompress(packed).partition(b"\0")
-    qubits, *parts = json.loads(form)
-    like = _unpacked(qubits, parts[3:], b"") if len(parts) > 3 else None
-    return _unpacked(qubits, parts[:3], angles, like)
-
-
-def _unpacked(qubits: int, form: list[Any], angles: bytes, like: BoundCircuits | None = None) -> BoundCircuits:
-    listed, barriers, folds = form
-    gates = tuple((name, tuple(wires)) for name, wires in listed)
+    qubits, gates, barriers, folds, *model_form = json.loads(form)
+    model = None
+    if model_form:
+        model = _unpack_form(qubits, *model_form)
+    circuits = _unpack_form(qubits, gates, barriers, folds)
     table = np.frombuffer(angles, "<f8").reshape(-1, len(gates)).copy()  # frombuffer gives a read-only array
-    return BoundCircuits(qubits, gates, table, folds if barriers else 0, like)
+    return replace(circuits, angles=table, placed_like=model)
+
+
+def _unpack_form(qubits: int, gates: list[Any], barriers: list[int], folds: int) -> BoundCircuits:
+    """Return no circuits of a form, with the barriers that tell one part (folds 1) from a free circuit (folds 0)."""
+    named_gates = tuple((name, tuple(wires)) for name, wires in gates)
+    return BoundCircuits(qubits, named_gates, np.zeros((0, len(named_gates))), folds if barriers else 0)

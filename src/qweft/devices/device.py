@@ -1,4 +1,9 @@
-"""What a device and a family of devices offer, their settings, and their errors."""
+"""What a device and a family of devices offer, their settings, and their errors.
+
+A `Device` answers in the same call. A `RemoteDevice` takes jobs, which `qweft.devices.jobs` sends and collects. Both
+turn whatever a provider's package raises into the errors below. They differ in what has to follow: whether a retry may
+help, and whether the provider may have accepted a job, and may bill it.
+"""
 
 import re
 from abc import ABC, abstractmethod
@@ -67,15 +72,17 @@ class Limits:
         """Return how many circuits with this many shots fit in one job."""
         if self.executions is None or not shots:
             return self.circuits
-        most = max(1, self.executions // shots)
-        return most if self.circuits is None else min(self.circuits, most)
+        by_executions = max(1, self.executions // shots)
+        if self.circuits is None:
+            return by_executions
+        return min(self.circuits, by_executions)
 
 
 Step = Literal["asking", "preparing", "sending"]
 """Stage of a request. Only while a job is sent can it be accepted without our knowledge."""
 
 
-class Named:
+class BaseDevice:
     """What all devices have in common; the name is as the user gave it."""
 
     limits = Limits()
@@ -84,12 +91,13 @@ class Named:
     keeps_results = True
     """Whether to store results on disk. False where recomputing is as fast and gives the same result."""
     meanings: ClassVar[tuple[tuple[str, type[DeviceError]], ...]] = ()
-    """What an exception of the provider's package means: the first pattern that is met, in any case, by "STEP
-    MODULE.TYPE: MESSAGE"; `UnavailableError` if none is."""
+    """(pattern, error) for exceptions of the provider's package. The first pattern that occurs in "STEP MODULE.TYPE:
+    MESSAGE", in any case, decides; `UnavailableError` if none does."""
 
     package = ""
-    """Module that the device needs, which is its `library`; the extra of its package is named as the family."""
+    """Module that the device needs. The extra that installs it is named as the family."""
     library: Any = None
+    """That module, imported."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -109,7 +117,7 @@ class Named:
         """Raise `DeviceError` if a package, credentials or the device are missing, or it cannot do these shots."""
 
     @contextmanager
-    def told(self, step: Step = "asking") -> Iterator[None]:
+    def translate_errors(self, step: Step = "asking") -> Iterator[None]:
         """Turn exceptions of a provider's package into ours, which tell the ledger whether a job may be sent again."""
         try:
             yield
@@ -117,11 +125,21 @@ class Named:
             raise
         except Exception as error:
             message = one_line(error)
-            text = f"{step} {type(error).__module__}.{type(error).__name__}: {message}"
-            kind = next((kind for pattern, kind in self.meanings if re.search(pattern, text, re.I)), UnavailableError)
-            if kind is not RefusedError and step != "sending":
-                kind = NotTakenError if step == "preparing" else UnavailableError
-            raise kind(f"device {self.name}: {message}") from None  # the cause may show a credential
+            error_type = self._classify(step, error, message)
+            raise error_type(f"device {self.name}: {message}") from None  # the cause may show a credential
+
+    def _classify(self, step: Step, error: Exception, message: str) -> type[DeviceError]:
+        """Return our type for an exception that a provider's package raised in a step."""
+        text = f"{step} {type(error).__module__}.{type(error).__name__}: {message}"
+        meaning: type[DeviceError] = UnavailableError
+        for pattern, error_type in self.meanings:
+            if re.search(pattern, text, re.IGNORECASE):
+                meaning = error_type
+                break
+        if meaning is RefusedError or step == "sending":
+            return meaning
+        # no job can have been accepted before one is sent, and a question has none to accept
+        return NotTakenError if step == "preparing" else UnavailableError
 
     def refuse_calibration(self, circuits: BoundCircuits) -> None:
         """Raise if circuits calibrate readout errors, where it is not known on which qubits they would run."""
@@ -131,7 +149,7 @@ class Named:
             )
 
 
-class Device(Named, ABC):
+class Device(BaseDevice, ABC):
     """A device that runs circuits and returns results directly."""
 
     @abstractmethod
@@ -148,16 +166,25 @@ class Device(Named, ABC):
 
 
 class JobState(Enum):
-    """State of a job at its provider; other names are what IBM and Origin call it."""
+    """State of a job at its provider. The aliases are the names that IBM and Origin use."""
 
-    QUEUED = INITIALIZING = WAITING = QUEUING = "queued"
-    RUNNING = COMPUTING = "running"
-    DONE = FINISHED = "done"
-    FAILED = ERROR = "failed"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
     CANCELLED = "cancelled"
 
+    # IBM
+    INITIALIZING = QUEUED
+    ERROR = FAILED
+    # Origin
+    WAITING = QUEUED
+    QUEUING = QUEUED
+    COMPUTING = RUNNING
+    FINISHED = DONE
 
-class RemoteDevice(Named, ABC):
+
+class RemoteDevice(BaseDevice, ABC):
     """A device that takes jobs, which cost money and outlive this process.
 
     A question that the provider does not answer raises `UnavailableError`, one that it rejects `RefusedError`.
@@ -196,15 +223,21 @@ class RemoteDevice(Named, ABC):
         """Ask the provider to stop a job; `RefusedError` if it has ended."""
 
 
-class Runner(Protocol):
+class CircuitRunner(Protocol):
     """Anything that measures circuits: a `Device`, or an `Executor` in front of any device."""
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A row of `qweft devices`: a name with capitals for what the user fills in, and packages of the family's extra."""
+class CatalogueEntry:
+    """A row of `qweft devices`.
+
+    Args:
+        name: Name of the device, with capitals for what the user fills in: "qiskit:ibm_NAME".
+        what: What it is, in a few words.
+        packages: Modules that it needs, which the family's extra installs.
+    """
 
     name: str
     what: str
@@ -218,11 +251,12 @@ class Provider:
     Args:
         make: Creates a device from (name as the user gave it, target, settings), and imports the family's packages.
         entries: The family's rows in `qweft devices`.
-        credentials: Returns the saved credentials, which no message may show, without an import: every message asks.
+        credentials: Returns the saved credentials, which no message may show. It imports nothing, because every error
+            message asks for them.
     """
 
     make: Callable[[str, str, DeviceSettings], Device | RemoteDevice]
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[CatalogueEntry, ...] = ()
     credentials: Callable[[], Iterable[str]] = tuple
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from qweft.devices.bound import BoundCircuits
-from qweft.devices.device import DeviceError, Runner
+from qweft.devices.device import CircuitRunner, DeviceError
 from qweft.devices.outcomes import Frequencies, on_each_qubit
 
 ORDERS = {"richardson": None, "linear": 1, "quadratic": 2}
 """Order of the fitted polynomial by name; Richardson's passes through all points."""
-LEAST = 0.05
+LEAST_CONTRAST = 0.05
 """Minimum of p(0|0) + p(1|1) - 1. Below it a qubit's outcome says too little about its state."""
 
 
@@ -36,24 +36,35 @@ class Mitigation:
         return max(1, len(self.factors))
 
     def runs(self, circuits: BoundCircuits) -> list[BoundCircuits]:
-        """Return all circuits that `expectations` runs, so that they can be counted beforehand."""
+        """Return all circuits that `expectations` runs: for each factor its calibration, then the folded circuits."""
         if not len(circuits):
             return []
-        forms = [folded(circuits, factor) for factor in self.factors] or [circuits]
-        if not self.undoes_readout:
-            return forms
-        return [run for form in forms for run in (calibration_circuits(form), form)]
+        runs = []
+        for form in self.forms(circuits):
+            if self.undoes_readout:
+                runs.append(calibration_circuits(form))
+            runs.append(form)
+        return runs
 
-    def expectations(self, runner: Runner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
+    def forms(self, circuits: BoundCircuits) -> list[BoundCircuits]:
+        """Return the circuits folded by each factor, or as they are without extrapolation."""
+        if not self.factors:
+            return [circuits]
+        return [fold_circuits(circuits, factor) for factor in self.factors]
+
+    def expectations(self, runner: CircuitRunner, circuits: BoundCircuits, shots: int | None) -> np.ndarray:
         """Return the expectation values of Z, shape (circuits, n)."""
         if not len(circuits):
             return np.zeros((0, circuits.qubits))
         measured = [runner.run(run, shots) for run in self.runs(circuits)]
         if self.undoes_readout:
-            pairs = zip(map(confusion_matrices, measured[::2]), measured[1::2], strict=True)
-            corrected = [on_each_qubit(others.values, np.linalg.inv(matrices)) for matrices, others in pairs]
-            measured = [Frequencies(values, shots) for values in corrected]
-        return np.tensordot(self.weights, [each.expectations() for each in measured], 1)
+            calibrations = measured[::2]
+            measured = [
+                undo_readout(frequencies, calibration)
+                for calibration, frequencies in zip(calibrations, measured[1::2], strict=True)
+            ]
+        values = [frequencies.expectations() for frequencies in measured]
+        return np.tensordot(self.weights, values, 1)
 
 
 def make_mitigation(
@@ -68,13 +79,15 @@ def make_mitigation(
     """
     if readout not in (None, "inverse"):
         raise DeviceError(f"there is no readout mitigation {readout}; there is inverse")
+    undoes_readout = readout is not None
     if zne is None:
-        return Mitigation(readout is not None)
-    if any(factor < 1 or factor % 2 == 0 for factor in zne) or len(set(zne)) < len(zne):
+        return Mitigation(undoes_readout)
+    are_odd = all(factor >= 1 and factor % 2 == 1 for factor in zne)
+    if not are_odd or len(set(zne)) < len(zne):
         raise DeviceError(
             f"zero-noise extrapolation takes different odd factors of at least 1, such as 1, 3, 5; got {zne}"
         )
-    return Mitigation(readout is not None, tuple(zne), extrapolation_weights(extrapolation, zne))
+    return Mitigation(undoes_readout, tuple(zne), extrapolation_weights(extrapolation, zne))
 
 
 def extrapolation_weights(name: str, factors: Sequence[int]) -> tuple[float, ...]:
@@ -84,36 +97,53 @@ def extrapolation_weights(name: str, factors: Sequence[int]) -> tuple[float, ...
     order = ORDERS[name] or max(1, len(factors) - 1)
     if len(factors) <= order:
         raise DeviceError(f"zero-noise extrapolation {name} needs {order + 1} factors, got {factors}")
-    return tuple(np.linalg.pinv(np.vander(np.array(factors, dtype=float), order + 1, increasing=True))[0].tolist())
+    powers = np.vander(np.array(factors, dtype=float), order + 1, increasing=True)
+    # row 0 of the pseudoinverse gives the polynomial's constant term, its value at factor 0
+    return tuple(np.linalg.pinv(powers)[0].tolist())
 
 
-def folded(circuits: BoundCircuits, factor: int) -> BoundCircuits:
+def fold_circuits(circuits: BoundCircuits, factor: int) -> BoundCircuits:
     """Return U (U^dagger U)^k with factor = 1 + 2 k, its parts separated by barriers.
 
     A barrier also at factor 1: a compiler that optimizes only circuits without any would shorten these alone.
     """
-    gates, angles = circuits.gates, [circuits.angles]
+    gates = circuits.gates
+    angles = [circuits.angles]
     for _ in range(factor // 2):
         gates += circuits.gates[::-1] + circuits.gates
         angles += [-circuits.angles[:, ::-1], circuits.angles]  # the inverse has angles -t
     return BoundCircuits(circuits.qubits, gates, np.concatenate(angles, 1), factor)
 
 
+CALIBRATION_CIRCUITS = 2
+"""Number of circuits that calibrate readout errors: |0...0> and |1...1>."""
+
+
 def calibration_circuits(circuits: BoundCircuits) -> BoundCircuits:
     """Return circuits that prepare |0...0> and, by RY(pi), |1...1> on the qubits where the given circuits end."""
     gates = tuple(("ry", (qubit,)) for qubit in range(circuits.qubits))
-    angles = np.array([[0.0], [math.pi]]) * np.ones(circuits.qubits)
+    angles = np.zeros((CALIBRATION_CIRCUITS, circuits.qubits))
+    angles[1] = math.pi
     return BoundCircuits(circuits.qubits, gates, angles, placed_like=circuits.pick(slice(0)))
+
+
+def undo_readout(frequencies: Frequencies, calibration: Frequencies) -> Frequencies:
+    """Return what would have been counted without readout errors; entries may be negative."""
+    inverses = np.linalg.inv(confusion_matrices(calibration))
+    return Frequencies(on_each_qubit(frequencies.values, inverses), frequencies.shots)
 
 
 def confusion_matrices(calibration: Frequencies) -> np.ndarray:
     """Return p(a|b) of each qubit in row b and column a, shape (n, 2, 2)."""
-    zero, one = calibration.expectations()
-    up, down = (1 - zero) / 2, (1 + one) / 2
-    worst = int(np.argmax(up + down))
-    if 1 - up[worst] - down[worst] < LEAST:
+    zero, one = calibration.expectations()  # of every qubit, prepared in |0> and in |1>
+    wrong_in_zero = (1 - zero) / 2
+    wrong_in_one = (1 + one) / 2
+    worst = int(np.argmax(wrong_in_zero + wrong_in_one))
+    if 1 - wrong_in_zero[worst] - wrong_in_one[worst] < LEAST_CONTRAST:
         raise DeviceError(
-            f"readout mitigation: qubit {worst} reads 1 with probability {up[worst]:.3g} in |0> and "
-            f"{1 - down[worst]:.3g} in |1>, which is too similar; leave the mitigation out"
+            f"readout mitigation: qubit {worst} reads 1 with probability {wrong_in_zero[worst]:.3g} in |0> and "
+            f"{1 - wrong_in_one[worst]:.3g} in |1>, which is too similar; leave the mitigation out"
         )
-    return np.stack([np.stack([1 - up, up], 1), np.stack([down, 1 - down], 1)], 1)
+    row_of_zero = np.stack([1 - wrong_in_zero, wrong_in_zero], 1)
+    row_of_one = np.stack([wrong_in_one, 1 - wrong_in_one], 1)
+    return np.stack([row_of_zero, row_of_one], 1)

@@ -18,10 +18,10 @@ NUMBERS_AT_A_TIME = 2**22
 class Simulator(Device, ABC):
     """Computes probabilities, and samples from them if shots are given; equal circuits give equal frequencies."""
 
-    keeps_results = False
     may_bill = False
+    keeps_results = False
     needs_shots: ClassVar[bool | None] = None
-    """Whether shots must be given; `None` if they are optional."""
+    """Whether shots must be given (True) or cannot be given (False); `None` if they are optional."""
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name)
@@ -31,22 +31,31 @@ class Simulator(Device, ABC):
         return f"{self.name} seed {self._seed}"
 
     def check(self, shots: int | None) -> None:
-        if self.needs_shots if shots is None else shots < 1 or self.needs_shots is False:
-            raise DeviceError(
-                f"device {self.name} cannot run with {shots or 'no'} shots; exact takes none, shots a number of shots"
-            )
+        if shots is None:
+            if self.needs_shots:
+                raise DeviceError(f"device {self.name} needs a number of shots of at least 1; got none")
+        elif self.needs_shots is False:
+            raise DeviceError(f"device {self.name} gives exact probabilities and takes no shots; use the device shots")
+        elif shots < 1:
+            raise DeviceError(f"device {self.name} needs at least 1 shot, got {shots}; give a larger number of shots")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         self.check(shots)
         values = np.empty((len(circuits), 2**circuits.qubits))
-        at_a_time = max(1, NUMBERS_AT_A_TIME // self.numbers(circuits.qubits))
-        for first in range(0, len(circuits), at_a_time):
-            some = slice(first, first + at_a_time)
-            values[some] = self.probabilities(circuits.pick(some))
+        circuits_at_a_time = max(1, NUMBERS_AT_A_TIME // self.numbers(circuits.qubits))
+        for first in range(0, len(circuits), circuits_at_a_time):
+            batch = slice(first, first + circuits_at_a_time)
+            values[batch] = self.probabilities(circuits.pick(batch))
         if shots is not None:
-            keys, own = circuits.keys(), f"{self.name} " if self.target else ""  # those of families differ, as chips do
-            values = sample(values, shots, [own + key for key in keys], self._seed)
+            values = sample(values, shots, self._sampling_keys(circuits), self._seed)
         return Frequencies(values, shots)
+
+    def _sampling_keys(self, circuits: BoundCircuits) -> list[str]:
+        """Return the keys by which shots are drawn: two families draw differently, as two chips would."""
+        keys = circuits.keys()
+        if self.target:
+            keys = [f"{self.name} {key}" for key in keys]
+        return keys
 
     @abstractmethod
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
@@ -67,8 +76,9 @@ class ShotsDevice(Simulator):
 
         from qweft.circuit import final_states
 
-        none = torch.zeros(0, dtype=torch.float64)
-        return final_states(circuits.template(), torch.from_numpy(circuits.angles), none).abs().square().numpy()
+        angles = torch.from_numpy(circuits.angles)
+        no_parameters = torch.zeros(0, dtype=torch.float64)
+        return final_states(circuits.template(), angles, no_parameters).abs().square().numpy()
 
 
 class ExactDevice(ShotsDevice):
@@ -87,7 +97,7 @@ class NoisyDevice(Simulator):
 
     def __init__(self, name: str, settings: DeviceSettings) -> None:
         super().__init__(name, settings)
-        self.noise: NoiseModel = noise_model(settings.noise).scaled(settings.noise_scale)
+        self.noise: NoiseModel = noise_model(settings.noise).scale_errors(settings.noise_scale)
 
     def identity(self) -> str:
         return f"{self.name} {self.noise.identity()} seed {self._seed}"
@@ -102,10 +112,13 @@ def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarra
 
     from qweft.devices.noise.paulis import read_probabilities, simulate
 
-    angles = torch.from_numpy(np.ascontiguousarray(circuits.angles.T))
-    # an angle that all circuits share is simulated once
-    columns = [angle[0] if bool((angle == angle[0]).all()) else angle for angle in angles]
+    # an angle that all circuits share becomes a scalar: its gates are then simulated once for all of them
+    angles = []
+    for column in torch.from_numpy(np.ascontiguousarray(circuits.angles.T)):
+        is_shared = bool((column == column[0]).all())
+        angles.append(column[0] if is_shared else column)
     gates = native_gates(circuits.gates, circuits.barriers)
     with torch.no_grad():
         read = read_probabilities(circuits.qubits, model)
-        return simulate(circuits.qubits, gates, columns, len(circuits), model, read).t().contiguous().numpy()
+        probabilities = simulate(circuits.qubits, gates, angles, len(circuits), model, read)
+    return probabilities.t().contiguous().numpy()

@@ -10,20 +10,20 @@ PAPER = noise_model("paper")
 
 
 def test_scaled_errors():
-    half = PAPER.scaled(0.5)
+    half = PAPER.scale_errors(0.5)
     assert (half.one_qubit, half.two_qubit) == (0.005, 0.05)
     np.testing.assert_allclose(half.readout, [[0.975, 0.025], [0.05, 0.95]], rtol=0, atol=1e-15)
-    none = PAPER.scaled(0)
+    none = PAPER.scale_errors(0)
     assert (none.one_qubit, none.two_qubit, none.readout) == (0, 0, ((1, 0), (0, 1)))
-    assert PAPER.scaled(1) is PAPER
-    PAPER.scaled(10)
+    assert PAPER.scale_errors(1) is PAPER
+    PAPER.scale_errors(10)
     for factor in (11, -1):
         with pytest.raises(DeviceError, match=f"times {factor}"):
-            PAPER.scaled(factor)
+            PAPER.scale_errors(factor)
 
 
 def test_what_reading_out_makes_of_an_expectation():
-    shift, factor = PAPER.read_out()
+    shift, factor = PAPER.readout_map()
     for one in (0.0, 0.3, 1.0):  # the probability of the true outcome 1
         reported = np.array([1 - one, one]) @ np.array(PAPER.readout)
         assert shift + factor * (1 - 2 * one) == pytest.approx(reported[0] - reported[1], abs=1e-15)
@@ -53,4 +53,4 @@ def test_a_model_from_a_file(tmp_path):
     model = noise_model(str(path))
     assert model == NoiseModel("mine", "from mine.yaml", 0.001, 0.01, ((0.99, 0.01), (0.02, 0.98)), "pair")
     device = make_device("noisy", DeviceSettings(noise=str(path), noise_scale=2))
-    assert device.noise == model.scaled(2)
+    assert device.noise == model.scale_errors(2)

@@ -38,7 +38,7 @@ def test_without_noise_it_is_the_engine(shape):
     device = make_device("noisy", DeviceSettings(noise_scale=0))
     exact = expectation_values(circuit, inputs, angles)
     torch.testing.assert_close(Measurer(device)(circuit, inputs, angles), exact, rtol=0, atol=1e-12)
-    found = noisy_expectations(circuit, inputs, angles, PAPER.scaled(0))
+    found = noisy_expectations(circuit, inputs, angles, PAPER.scale_errors(0))
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-12)
 
 
@@ -127,9 +127,9 @@ def test_a_folded_circuit_has_more_noise_and_without_noise_the_same_values():
     ry = np.array([[0.4, -0.4, 0.4]])
     gates = (("ry", (0,)),) * 3
     folded = BoundCircuits(1, gates, ry, folds=3)
-    z = [probabilities(folded, PAPER.scaled(scale)) @ [1, -1] for scale in (0, 1)]
+    z = [probabilities(folded, PAPER.scale_errors(scale)) @ [1, -1] for scale in (0, 1)]
     assert z[0] == pytest.approx(np.cos(0.4))
-    shift, factor = PAPER.read_out()
+    shift, factor = PAPER.readout_map()
     assert z[1] == pytest.approx(shift + factor * 0.99**3 * np.cos(0.4))
 
 

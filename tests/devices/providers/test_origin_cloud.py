@@ -22,7 +22,7 @@ from qweft.devices import (
     UnavailableError,
     make_device,
 )
-from qweft.devices.mitigation import folded
+from qweft.devices.mitigation import fold_circuits
 from qweft.devices.outcomes import from_counts
 from tests.devices.providers.forms import circuits
 from tests.devices.providers.scores import check_scatter
@@ -80,7 +80,7 @@ def test_a_job_from_sending_to_counts(cloud, device):
 
 
 def test_a_folded_circuit_is_not_optimised_away(cloud, device):
-    for some in (circuits(1), folded(circuits(1), 3)):
+    for some in (circuits(1), fold_circuits(circuits(1), 3)):
         device.submit(some, 10, "t")
     plain, three = (sent for _, sent in asked(cloud))
     assert plain["Configuration"]["circuitOptimization"] and not three["Configuration"]["circuitOptimization"]

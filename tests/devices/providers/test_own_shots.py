@@ -28,13 +28,13 @@ def test_aer_under_the_noise_of_a_chip():
     """Aer's own trajectories of the measured circuit under all errors of the chip, and the probabilities used here."""
     aer = pytest.importorskip("qiskit_aer")
     fakes = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
-    from qweft.devices.providers.qiskit.simulators import compile_for
+    from qweft.devices.providers.qiskit.simulators import compile_form
 
     device, some = make_device("qiskit:fake_manila"), circuits(20)
     noisy = device.run(some, None).expectations()
     assert abs(noisy - exact(some)).max() > 0.1
     simulator = aer.AerSimulator.from_backend(fakes.FakeManilaV2(), seed_simulator=3)
-    compiled = compile_for(fakes.FakeManilaV2(), some)
+    compiled = compile_form(fakes.FakeManilaV2(), some)
     bound = [compiled.assign_parameters(row) for row in some.angles]
     counts = simulator.run(bound, shots=2000).result().get_counts()
     rows = [from_counts({bits[::-1]: count for bits, count in one.items()}, 3, 2000) for one in counts]

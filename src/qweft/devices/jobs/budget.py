@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qweft.core.text import many
-from qweft.devices.device import DeviceError, Named, OutOfBudgetError
+from qweft.devices.device import BaseDevice, DeviceError, OutOfBudgetError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,7 @@ class Estimate:
         cached: Number of circuits that have results. `None` if it is not known beforehand.
     """
 
-    device: Named
+    device: BaseDevice
     circuits: int
     jobs: int
     shots: tuple[int | None, ...]
@@ -72,7 +72,7 @@ def labelled_table(rows: dict[str, object]) -> "Table":
     return table
 
 
-def estimate(device: Named, circuits: int, shots: int | None, cached: int = 0) -> Estimate:
+def estimate(device: BaseDevice, circuits: int, shots: int | None, cached: int = 0) -> Estimate:
     """Estimate what this many circuits take, in the fewest jobs that the device allows."""
     to_send = circuits - cached
     circuits_a_job = device.limits.circuits_at(shots) or max(to_send, 1)

@@ -1,6 +1,5 @@
 """Noise models: gate and readout errors, given by numbers or by name."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -8,6 +7,7 @@ from qweft.core.files import named_path
 from qweft.devices.device import DeviceError
 
 Channel = Literal["each", "pair"]
+"""What the error of a two-qubit gate acts on, see `NoiseModel`."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,21 @@ class NoiseModel:
     - readout: outcome b of a qubit is reported as a with p(a|b): ((p(0|0), p(1|0)), (p(0|1), p(1|1))), a row sums to 1
 
     D_p applies X, Y or Z with probability p/4 each, so a one-qubit gate fails with probability 3p/4.
+
+    Args:
+        name: Its name, for messages.
+        source: Where the numbers are from, one sentence.
+        one_qubit: p after a one-qubit gate.
+        two_qubit: p after a CZ.
+        readout: A row for each true outcome b: p(0|b), p(1|b).
+        channel: What a CZ's error acts on: either qubit by itself, or the pair.
+
+    Raises:
+        DeviceError: A number is no probability, a row does not sum to 1, or the channel is unknown.
     """
 
     name: str
-    source: str  # of the numbers, one sentence
+    source: str
     one_qubit: float
     two_qubit: float
     readout: tuple[tuple[float, float], tuple[float, float]]
@@ -33,40 +44,63 @@ class NoiseModel:
 
     def __post_init__(self) -> None:
         try:
-            one, two = float(self.one_qubit), float(self.two_qubit)
+            one_qubit = float(self.one_qubit)
+            two_qubit = float(self.two_qubit)
             readout = tuple((float(right), float(wrong)) for right, wrong in self.readout)
         except (TypeError, ValueError):
-            one, two, readout = math.nan, math.nan, ()
-        is_valid = all(0 <= each <= 1 for each in (one, two, *sum(readout, ()))) and len(readout) == 2
-        if not is_valid or any(abs(sum(row) - 1) > 1e-9 for row in readout) or self.channel not in get_args(Channel):
-            raise DeviceError(
-                f"noise {self.name}: one_qubit and two_qubit are numbers from 0 to 1, readout is [[p(0|0), p(1|0)], "
-                f"[p(0|1), p(1|1)]] with rows that add up to 1, and channel is each or pair; got {self.identity()}"
-            )
-        for key, value in (("one_qubit", one), ("two_qubit", two), ("readout", readout)):
-            object.__setattr__(self, key, value)
+            raise self._invalid() from None
+        is_channel = self.channel in get_args(Channel)
+        if not is_channel or not is_probability(one_qubit) or not is_probability(two_qubit) or not is_readout(readout):
+            raise self._invalid()
+        # numbers of a file may be integers, and rows lists, which are neither equal to others nor hashable
+        object.__setattr__(self, "one_qubit", one_qubit)
+        object.__setattr__(self, "two_qubit", two_qubit)
+        object.__setattr__(self, "readout", readout)
 
-    def scaled(self, factor: float) -> "NoiseModel":
+    def _invalid(self) -> DeviceError:
+        return DeviceError(
+            f"noise {self.name}: one_qubit and two_qubit are numbers from 0 to 1, readout is [[p(0|0), p(1|0)], "
+            f"[p(0|1), p(1|1)]] with rows that add up to 1, and channel is each or pair; got {self.identity()}"
+        )
+
+    def scale_errors(self, factor: float) -> "NoiseModel":
         """Return the model with every error probability multiplied by the factor; 0 removes all noise."""
         if factor == 1:
             return self
-        up, down = self.readout[0][1] * factor, self.readout[1][0] * factor
+        wrong_in_zero = self.readout[0][1] * factor
+        wrong_in_one = self.readout[1][0] * factor
         return replace(
             self,
             name=f"{self.name} times {factor:g}",
             one_qubit=self.one_qubit * factor,
             two_qubit=self.two_qubit * factor,
-            readout=((1 - up, up), (down, 1 - down)),
+            readout=((1 - wrong_in_zero, wrong_in_zero), (wrong_in_one, 1 - wrong_in_one)),
         )
 
     def identity(self) -> str:
         """Return all numbers that results depend on. Models with equal numbers are equal, whatever their names."""
         return f"one_qubit {self.one_qubit!r} two_qubit {self.two_qubit!r} {self.channel} readout {self.readout!r}"
 
-    def read_out(self) -> tuple[float, float]:
+    def readout_map(self) -> tuple[float, float]:
         """Return a = p(0|1) - p(1|0) and b = 1 - p(1|0) - p(0|1) of a + b z, which is reported for a true z."""
-        up, down = self.readout[0][1], self.readout[1][0]
-        return down - up, 1 - up - down
+        wrong_in_zero = self.readout[0][1]
+        wrong_in_one = self.readout[1][0]
+        return wrong_in_one - wrong_in_zero, 1 - wrong_in_zero - wrong_in_one
+
+
+def is_probability(value: float) -> bool:
+    """Whether a number is from 0 to 1; NaN is not."""
+    return 0 <= value <= 1
+
+
+def is_readout(rows: tuple[tuple[float, float], ...]) -> bool:
+    """Whether rows are two distributions over reported outcomes."""
+    return len(rows) == 2 and all(is_distribution(*row) for row in rows)
+
+
+def is_distribution(zero: float, one: float) -> bool:
+    """Whether two numbers are probabilities that add up to 1."""
+    return is_probability(zero) and is_probability(one) and abs(zero + one - 1) <= 1e-9
 
 
 PAPER = NoiseModel(
@@ -84,11 +118,11 @@ def noise_model(name: str | None) -> NoiseModel:
     """Return the noise model of this name or YAML file, whose stem is its name; `None` means the paper's."""
     if name is None or name == PAPER.name:
         return PAPER
-    from qweft.core import yaml_file  # here: a model by name needs no package for YAML
-
     path = named_path(name)
     if not path.is_file():
         raise DeviceError(f"there is no noise model {name}; name {PAPER.name}, or a YAML file")
+    from qweft.core import yaml_file  # here: a model by name needs no package for YAML
+
     fields = yaml_file.load(yaml_file.read_text(path), str(path), is_file=True)
     try:
         return NoiseModel(path.stem, **{"source": f"from {path.name}", **fields})

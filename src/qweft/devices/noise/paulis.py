@@ -1,4 +1,14 @@
-"""Exact noisy simulation in the Pauli basis, with expectation values and probabilities."""
+"""Exact noisy simulation in the Pauli basis, with expectation values and probabilities.
+
+A state of n qubits is kept as the expectations of all 4^n products of I, X, Y and Z, numbered 0 to 3, with qubit 0 in
+the most significant digit. In this basis
+
+- a rotation mixes the two Paulis that differ from its axis,
+- a CZ permutes the products and flips the sign of X Y and Y X,
+- a depolarizing error multiplies the products by a factor.
+
+So a noisy circuit is a chain of real linear maps, which PyTorch differentiates. States have shape (4^n, tokens).
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -22,65 +32,112 @@ ENTRIES_A_GATE = 20
 PLANES = {"x": (2, 3), "y": (3, 1), "z": (1, 2)}
 """Rotation by t about an axis: a' = cos(t) a - sin(t) b, b' = sin(t) a + cos(t) b, with I, X, Y, Z numbered 0 to 3."""
 
-computed_again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-"""Return a function's value without saving intermediates; a backward pass recomputes them."""
+recompute_in_backward = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+"""Return a function's value without saving intermediates; a backward pass computes them again."""
 
 Angles = Sequence[torch.Tensor]
 """One tensor per gate: shape () if all tokens share the angle, else (tokens,)."""
 Read = Callable[[torch.Tensor], torch.Tensor]
+"""Maps states (4^n, tokens) to what is read out, (outputs, tokens)."""
 
 
 def simulate(
     qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel, read: Read
 ) -> torch.Tensor:
-    """Simulate the noisy circuit for every token, block by block; a backward pass recomputes each block."""
+    """Simulate the noisy circuit for every token, block by block; a backward pass recomputes each block.
+
+    Args:
+        qubits: Number of qubits n.
+        gates: Native gates in the order of execution.
+        angles: An angle for each gate of the circuit before compilation, in radians.
+        tokens: Number of tokens.
+        model: The noise model.
+        read: What is read out of a block's states.
+
+    Returns:
+        (outputs, tokens).
+
+    Raises:
+        RefusedError: There are more than `MOST_QUBITS` qubits.
+    """
     if qubits > MOST_QUBITS:
         raise RefusedError(
             f"the noisy simulator keeps 4^n numbers and takes at most {MOST_QUBITS} qubits, got {qubits}; lower the "
             "number of qubits"
         )
     like = angles[0] if angles else torch.zeros((), dtype=torch.float64)
-    parts = _parts(qubits, gates, angles, tokens, model)
-    size = max(1, NUMBERS_AT_A_TIME >> 2 * qubits)
-    blocks = [slice(first, min(first + size, tokens)) for first in range(0, max(tokens, 1), size)]
+    parts = _build_parts(4**qubits, group_gates(qubits, gates, angles), angles, tokens, model)
 
-    def run(block: slice) -> torch.Tensor:
-        of_block = [angle[block] if angle.dim() else angle for angle in angles]
-        state = _start(qubits, block.stop - block.start, like)
+    def simulate_block(block: slice) -> torch.Tensor:
+        angles_of_block = [angle[block] if angle.dim() else angle for angle in angles]
+        state = _initial_state(qubits, block.stop - block.start, like)
         for part in parts:
-            state = part @ state if isinstance(part, torch.Tensor) else _evolve(state, part, of_block, model)
+            if isinstance(part, torch.Tensor):
+                state = part @ state
+            else:
+                state = _apply_gates(state, part, angles_of_block, model)
         return read(state)
 
-    return torch.cat([computed_again(run, block) for block in blocks], 1)
+    blocks = _blocks(tokens, max(1, NUMBERS_AT_A_TIME // 4**qubits))
+    return torch.cat([recompute_in_backward(simulate_block, block) for block in blocks], 1)
 
 
-def _parts(
-    qubits: int, gates: Sequence[NativeGate], angles: Angles, tokens: int, model: NoiseModel
-) -> list[torch.Tensor | list[NativeGate]]:
-    """Group the gates into runs that all tokens share, a matrix each if that is cheaper, and runs that differ."""
-    runs: list[list[NativeGate]] = [[]]  # even indices: shared by all tokens; odd: not
-    latest = [0] * qubits  # index of the run with each wire's last gate
+def _blocks(tokens: int, size: int) -> list[slice]:
+    """Return slices of at most `size` tokens; one, which is empty, without tokens."""
+    starts = range(0, max(tokens, 1), size)
+    return [slice(start, min(start + size, tokens)) for start in starts]
+
+
+def group_gates(qubits: int, gates: Sequence[NativeGate], angles: Angles) -> list[list[NativeGate]]:
+    """Group gates so that even groups have the same angles for all tokens, and odd groups an angle that differs.
+
+    A gate joins the first group of its kind that is not before those of the latest gates on its wires: it commutes with
+    gates on other wires.
+    """
+    groups: list[list[NativeGate]] = [[]]
+    latest = [0] * qubits  # index of the group with each wire's last gate
     for gate in gates:
-        place = max(latest[wire] for wire in gate.wires)
-        own = any(angles[number].dim() for turn in gate.turns for number, _ in turn.terms)
-        place += place % 2 != own
-        if place == len(runs):
-            runs.append([])
-        runs[place].append(gate)
+        index = max(latest[wire] for wire in gate.wires)
+        if (index % 2 == 1) != _differs_by_token(gate, angles):
+            index += 1
+        if index == len(groups):
+            groups.append([])
+        groups[index].append(gate)
         for wire in gate.wires:
-            latest[wire] = place
-
-    def is_matrix(place: int) -> bool:
-        return place % 2 == 0 and tokens > 4**qubits and len(runs[place]) * ENTRIES_A_GATE > 4**qubits
-
-    def matrix(run: list[NativeGate]) -> torch.Tensor:
-        return _evolve(torch.eye(4**qubits, dtype=angles[0].dtype, device=angles[0].device), run, angles, model)
-
-    return [computed_again(matrix, run) if is_matrix(place) else run for place, run in enumerate(runs)]
+            latest[wire] = index
+    return groups
 
 
-def _start(qubits: int, tokens: int, like: torch.Tensor) -> torch.Tensor:
-    """Return |0...0> for every token, shape (4^n, tokens)."""
+def _differs_by_token(gate: NativeGate, angles: Angles) -> bool:
+    """Whether an angle of the gate differs from token to token."""
+    for turn in gate.turns:
+        for index, _ in turn.terms:
+            if angles[index].dim():
+                return True
+    return False
+
+
+def _build_parts(
+    size: int, groups: Sequence[list[NativeGate]], angles: Angles, tokens: int, model: NoiseModel
+) -> list[torch.Tensor | list[NativeGate]]:
+    """Return a matrix (4^n, 4^n) in place of each group that all tokens share, where one product is cheaper."""
+
+    def build_matrix(group: list[NativeGate]) -> torch.Tensor:
+        identity = torch.eye(size, dtype=angles[0].dtype, device=angles[0].device)
+        return _apply_gates(identity, group, angles, model)
+
+    parts: list[torch.Tensor | list[NativeGate]] = []
+    for index, group in enumerate(groups):
+        is_shared = index % 2 == 0
+        if is_shared and tokens > size and len(group) * ENTRIES_A_GATE > size:
+            parts.append(recompute_in_backward(build_matrix, group))
+        else:
+            parts.append(group)
+    return parts
+
+
+def _initial_state(qubits: int, tokens: int, like: torch.Tensor) -> torch.Tensor:
+    """Return |0...0> for every token: on each qubit the expectations of I and Z are 1, those of X and Y 0."""
     state = torch.ones(1, dtype=like.dtype, device=like.device)
     zero = torch.tensor([1, 0, 0, 1], dtype=like.dtype, device=like.device)
     for _ in range(qubits):
@@ -88,67 +145,93 @@ def _start(qubits: int, tokens: int, like: torch.Tensor) -> torch.Tensor:
     return state[:, None].expand(-1, tokens)
 
 
-def _evolve(state: torch.Tensor, gates: Sequence[NativeGate], angles: Angles, model: NoiseModel) -> torch.Tensor:
+def _apply_gates(state: torch.Tensor, gates: Sequence[NativeGate], angles: Angles, model: NoiseModel) -> torch.Tensor:
+    """Apply gates, each with its error, to states or to the columns of a matrix."""
     for gate in gates:
         if gate.turns:
-            state = _turned(state, gate.wires[0], gate.turns, angles, 1 - model.one_qubit)
+            state = _turn_wire(state, gate.wires[0], gate.turns, angles, 1 - model.one_qubit)
         else:
-            table = _controlled(state.shape[0], tuple(sorted(gate.wires)), model.two_qubit, model.channel)
-            index, factors = (each.to(state.device) for each in table)
-            state = state.index_select(0, index) * factors.to(state.dtype)[:, None]
+            wires = tuple(sorted(gate.wires))  # CZ is symmetric: both orders share a table
+            sources, factors = noisy_cz_table(state.shape[0], wires, model.two_qubit, model.channel)
+            permuted = state.index_select(0, sources.to(state.device))
+            state = permuted * factors.to(state.device).to(state.dtype)[:, None]
     return state
 
 
-def _turned(state: torch.Tensor, wire: int, turns: Sequence[Turn], angles: Angles, kept: float) -> torch.Tensor:
+def _turn_wire(state: torch.Tensor, wire: int, turns: Sequence[Turn], angles: Angles, kept: float) -> torch.Tensor:
     """Apply rotations of one wire, then multiply its X, Y and Z by `kept`."""
     shape = (4**wire, 4, state.shape[0] // 4 ** (wire + 1), state.shape[1])
-    rows = list(state.reshape(shape).unbind(1))
+    paulis = list(state.reshape(shape).unbind(1))  # I, X, Y and Z of the wire
     for turn in turns:
         angle = torch.as_tensor(turn.constant, dtype=state.dtype, device=state.device)
-        for place, factor in turn.terms:
-            angle = angle + factor * angles[place]
-        a, b = PLANES[turn.axis]
-        cos, sin = angle.cos(), angle.sin()
-        rows[a], rows[b] = cos * rows[a] - sin * rows[b], sin * rows[a] + cos * rows[b]
+        for index, factor in turn.terms:
+            angle = angle + factor * angles[index]
+        cos = angle.cos()
+        sin = angle.sin()
+        first, second = PLANES[turn.axis]
+        a = paulis[first]
+        b = paulis[second]
+        paulis[first] = cos * a - sin * b
+        paulis[second] = sin * a + cos * b
     if kept != 1:
-        rows[1:] = [kept * row for row in rows[1:]]
-    return torch.stack(rows, 1).reshape(state.shape)
+        paulis[1:] = [kept * pauli for pauli in paulis[1:]]
+    return torch.stack(paulis, 1).reshape(state.shape)
 
 
 @lru_cache(maxsize=256)
-def _controlled(size: int, wires: tuple[int, ...], error: float, channel: Channel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a noisy CZ as source indices and factors, (4^n,) each.
+def noisy_cz_table(
+    size: int, wires: tuple[int, ...], error: float, channel: Channel
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a CZ with its error on states of 4^n entries as source indices and factors, (4^n,) each.
 
-    An X or Y on one wire multiplies the other's factor by Z (I and Z swap, X and Y swap); X Y and Y X change sign.
+    An X or Y on one wire multiplies the other's Pauli by Z: I and Z swap, X and Y swap. X Y and Y X change sign.
     """
     index = torch.arange(size)
     qubits = (size.bit_length() - 1) // 2
-    places = [4 ** (qubits - 1 - wire) for wire in wires]
-    one, two = (index // place % 4 for place in places)
-    flips, flips_too = ((factor == 1) | (factor == 2) for factor in (one, two))
-    new_one, new_two = torch.where(flips_too, 3 - one, one), torch.where(flips, 3 - two, two)
-    source = index + (new_one - one) * places[0] + (new_two - two) * places[1]
-    signs = torch.where(flips & flips_too & (one != two), -1.0, 1.0).double()
-    weights = (one > 0).double() + (two > 0).double()
+    stride_one, stride_two = (4 ** (qubits - 1 - wire) for wire in wires)
+    one = index // stride_one % 4  # the Pauli on the first wire, 0 to 3
+    two = index // stride_two % 4
+    one_flips = (one == 1) | (one == 2)
+    two_flips = (two == 1) | (two == 2)
+    new_one = torch.where(two_flips, 3 - one, one)  # swaps I and Z, X and Y
+    new_two = torch.where(one_flips, 3 - two, two)
+    sources = index + (new_one - one) * stride_one + (new_two - two) * stride_two
+    changes_sign = one_flips & two_flips & (one != two)
+    signs = torch.where(changes_sign, -1.0, 1.0).double()
+    errors = (one > 0).double() + (two > 0).double()  # how often 1 - p multiplies a product
     if channel == "pair":
-        weights = weights.clamp(max=1)
-    return source.int(), signs * (1 - error) ** weights
+        errors = errors.clamp(max=1)
+    return sources.int(), signs * (1 - error) ** errors
 
 
 def read_probabilities(qubits: int, model: NoiseModel) -> Read:
     """Return a reader that maps states to the probabilities of reported outcomes, shape (2^n, tokens).
 
-    Of each qubit p(0) = (1 + a)/2 <I> + b/2 <Z> and p(1) = (1 - a)/2 <I> - b/2 <Z>, see `NoiseModel.read_out`.
+    Of each qubit p(0) = (1 + a)/2 <I> + b/2 <Z> and p(1) = (1 - a)/2 <I> - b/2 <Z>, see `NoiseModel.readout_map`.
     """
-    shift, factor = model.read_out()
+    shift, factor = model.readout_map()
 
     def read(state: torch.Tensor) -> torch.Tensor:
         tokens = state.shape[1]
         for wire in range(qubits):
-            one, _, _, z = state.reshape(2**wire, 4, 4 ** (qubits - 1 - wire), tokens).unbind(1)
-            half, part = one / 2, factor / 2 * z
-            state = torch.stack([(1 + shift) * half + part, (1 - shift) * half - part], 1)
+            # the wires before this one have two outcomes each by now, those after it four Paulis
+            by_wire = state.reshape(2**wire, 4, 4 ** (qubits - 1 - wire), tokens)
+            identity, _, _, z = by_wire.unbind(1)
+            half = identity / 2
+            signal = factor / 2 * z
+            state = torch.stack([(1 + shift) * half + signal, (1 - shift) * half - signal], 1)
         return state.reshape(2**qubits, tokens)
+
+    return read
+
+
+def read_expectations(qubits: int, model: NoiseModel) -> Read:
+    """Return a reader that maps states to the reported expectation of Z of each qubit, shape (n, tokens)."""
+    shift, factor = model.readout_map()
+    rows = [3 * 4 ** (qubits - 1 - wire) for wire in range(qubits)]  # Z on one wire, I on the others
+
+    def read(state: torch.Tensor) -> torch.Tensor:
+        return shift + factor * state[rows]
 
     return read
 
@@ -160,24 +243,38 @@ def noisy_expectations(
 
     A product of Paulis is brought to Z of one qubit by gates, which have errors like the others.
 
+    Args:
+        circuit: The circuit.
+        inputs: (..., circuit.inputs), in radians.
+        parameters: (circuit.parameters,), in radians.
+        model: The noise model.
+
+    Returns:
+        (..., circuit.outputs), which can be differentiated.
+
     Raises:
         QweftError: If the circuit starts from amplitudes.
     """
     if circuit.amplitudes:
         raise QweftError("the circuit starts from amplitudes, which the noise model does not prepare")
     if circuit.measured not in ("Z", "probabilities"):
-        return outputs_by_z(circuit, lambda each: noisy_expectations(each, inputs, parameters, model))
+        return outputs_by_z(circuit, lambda z_circuit: noisy_expectations(z_circuit, inputs, parameters, model))
     with exact_products(inputs.device):
-        dtype = circuit_dtype(inputs, parameters)
-        data = inputs.to(dtype).reshape(-1, circuit.inputs).t().unbind()
-        trained = parameters.to(dtype).unbind()
-        entries = {"input": data, "parameter": trained, "constant": (parameters.new_ones((), dtype=dtype),)}
-        angles = [gate.scale * entries[gate.source][gate.index] for gate in circuit.gates]
+        angles = _angles_of(circuit, inputs, parameters)
         gates = native_gates(tuple((gate.name, gate.wires) for gate in circuit.gates))
-        read = read_probabilities(circuit.qubits, model)
-        if circuit.measured == "Z":
-            shift, factor = model.read_out()
-            rows = [3 * 4 ** (circuit.qubits - 1 - wire) for wire in range(circuit.qubits)]
-            read = lambda state: shift + factor * state[rows]  # noqa: E731
-        values = simulate(circuit.qubits, gates, angles, inputs.shape[:-1].numel(), model, read)
+        reader = read_expectations if circuit.measured == "Z" else read_probabilities
+        read = reader(circuit.qubits, model)
+        tokens = inputs.shape[:-1].numel()
+        values = simulate(circuit.qubits, gates, angles, tokens, model, read)
         return values.t().reshape(*inputs.shape[:-1], circuit.outputs)
+
+
+def _angles_of(circuit: Circuit, inputs: torch.Tensor, parameters: torch.Tensor) -> list[torch.Tensor]:
+    """Return the angle of each gate: (tokens,) of an input, () of a trained or constant angle."""
+    dtype = circuit_dtype(inputs, parameters)
+    entries = {
+        "input": inputs.to(dtype).reshape(-1, circuit.inputs).t().unbind(),
+        "parameter": parameters.to(dtype).unbind(),
+        "constant": (parameters.new_ones((), dtype=dtype),),
+    }
+    return [gate.scale * entries[gate.source][gate.index] for gate in circuit.gates]

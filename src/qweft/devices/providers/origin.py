@@ -14,9 +14,9 @@ import numpy as np
 from qweft.circuit.formats.origin import program
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
+    CatalogueEntry,
     Device,
     DeviceSettings,
-    Entry,
     JobState,
     Limits,
     NotTakenError,
@@ -42,8 +42,12 @@ MEANINGS = (
         RefusedError,
     ),
 )
-"""Only known refusals are refusals, as others may be paid for. "unknown error." is pyqpanda3's text for one without a
-reason; its own messages are English, and the cloud's may be Chinese."""
+"""What pyqpanda3's exceptions mean.
+
+Only known refusals are refusals, because others may be paid for. "unknown error." is pyqpanda3's text for a refusal
+without a reason. Its own messages are English; the cloud's may be Chinese, and one that is not about time or load is a
+refusal.
+"""
 
 
 class OriginCPUDevice(Simulator):
@@ -53,7 +57,8 @@ class OriginCPUDevice(Simulator):
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
         order = list(range(circuits.qubits))[::-1]  # pyqpanda3's qubit 0 is the least significant bit
-        machine, rows = self.library.CPUQVM(), []
+        machine = self.library.CPUQVM()
+        rows = []
         for row in circuits.angles:
             machine.run(program(circuits.qubits, circuits.gates, row, circuits.barriers, measured=False), 1)
             rows.append(machine.result().get_prob_list(order))
@@ -76,54 +81,60 @@ class OriginCloudDevice(RemoteDevice):
 
     def calibration(self) -> str:
         """Return a hash of the chip's fidelities, because pyqpanda3 gives no calibration date."""
-        with self.told():
+        with self.translate_errors():
             chip = self._backend.chip_info()
-            single = [
-                (q.get_qubit_id(), q.get_single_gate_fidelity(), q.get_readout_fidelity(), q.get_t1(), q.get_t2())
-                for q in chip.single_qubit_info()
+            qubits = [
+                (
+                    qubit.get_qubit_id(),
+                    qubit.get_single_gate_fidelity(),
+                    qubit.get_readout_fidelity(),
+                    qubit.get_t1(),
+                    qubit.get_t2(),
+                )
+                for qubit in chip.single_qubit_info()
             ]
-            double = [(p.get_qubits(), p.get_fidelity()) for p in chip.double_qubits_info()]
-        return "fidelities " + hashlib.sha256(repr((single, double)).encode()).hexdigest()[:16]
+            pairs = [(pair.get_qubits(), pair.get_fidelity()) for pair in chip.double_qubits_info()]
+        return "fidelities " + hashlib.sha256(repr((qubits, pairs)).encode()).hexdigest()[:16]
 
     def check(self, shots: int | None) -> None:
-        with self.told():
-            there = dict(self._service.backends())
-        if self.target not in there:
-            raise RefusedError(f"Origin's cloud has no device {self.target}; it has {', '.join(sorted(there))}")
-        if not there[self.target]:
-            raise UnavailableError(f"device {self.name} is switched off at present")
+        with self.translate_errors():
+            is_on = dict(self._service.backends())  # by name
+        if self.target not in is_on:
+            raise RefusedError(f"Origin's cloud has no device {self.target}; it has {', '.join(sorted(is_on))}")
+        if not is_on[self.target]:
+            raise UnavailableError(f"device {self.name} is switched off; try again later")
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         """Submit all circuits as one job. The token is its batch id, but the cloud has no lookup by batch id."""
         self.refuse_calibration(circuits)
         programs = [program(circuits.qubits, circuits.gates, row, circuits.barriers) for row in circuits.angles]
-        with self.told("preparing"):
+        with self.translate_errors("preparing"):
             backend = self._backend
             options = self.library.QCloudOptions()
             options.set_amend(False)
             options.set_mapping(True)
             options.set_optimization(not circuits.barriers)
-        with self.told("sending"):
+        with self.translate_errors("sending"):
             return str(backend.run(programs, shots, options, batch_id=token).job_id())
 
     def state(self, job: str) -> JobState:
-        with self.told():
-            return JobState[self._asked(job).job_status().name]
+        with self.translate_errors():
+            return JobState[self._query(job).job_status().name]
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
         """Return the counts of every circuit. Circuits with empty counts did not come back and are left out."""
-        with self.told():
-            result = self._asked(job)
+        with self.translate_errors():
+            result = self._query(job)
             if JobState[result.job_status().name] is JobState.FAILED:
                 raise RefusedError(f"device {self.name}: {one_line(result.error_message())}")
             counts = result.get_counts_list()
-        return {place: _by_bits(row, circuits.qubits) for place, row in enumerate(counts) if row}
+        return {index: _by_bits(row, circuits.qubits) for index, row in enumerate(counts) if row}
 
     def cancel(self, job: str) -> None:
-        with self.told():
+        with self.translate_errors():
             self._job(job).cancel()
 
-    def _asked(self, job: str) -> Any:
+    def _query(self, job: str) -> Any:
         """Query a job. pyqpanda3 also reports it as failed when the query itself failed."""
         result = self._job(job).query()
         message = result.error_message()
@@ -138,46 +149,57 @@ class OriginCloudDevice(RemoteDevice):
 
     @cached_property
     def _service(self) -> Any:
-        key, url = (os.environ.get(name, "").strip() for name in ("ORIGIN_API_KEY", "ORIGIN_API_URL"))
+        key = os.environ.get("ORIGIN_API_KEY", "").strip()
+        url = os.environ.get("ORIGIN_API_URL", "").strip()
         if not key:
             raise RefusedError(
-                f"device {self.name} needs a key of Origin Quantum's cloud in the environment, as ORIGIN_API_KEY"
+                f"device {self.name} needs a key of Origin Quantum's cloud; set the environment variable ORIGIN_API_KEY"
             )
-        return self.library.QCloudService(key, *filter(None, [url]))
+        if url:
+            return self.library.QCloudService(key, url)
+        return self.library.QCloudService(key)
 
     @cached_property
     def _backend(self) -> Any:
         return self._service.backend(self.target)
 
     @contextmanager
-    def told(self, step: Step = "asking") -> Iterator[None]:
+    def translate_errors(self, step: Step = "asking") -> Iterator[None]:
         """Drop what pyqpanda3 writes to standard error, too: the cloud's words and the key."""
-        with super().told(step):
-            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
+        with super().translate_errors(step):
+            # its C++ code writes to the file descriptor, which `contextlib.redirect_stderr` does not reach
+            saved_stderr = os.dup(2)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
             try:
                 yield
             finally:
-                os.dup2(kept, 2)
-                os.close(kept)
-                os.close(nowhere)
+                os.dup2(saved_stderr, 2)
+                os.close(saved_stderr)
+                os.close(null)
 
 
 def _by_bits(counts: dict[str, int], qubits: int) -> dict[str, int]:
     """Convert counts to bit strings with qubit 0 first. The cloud's keys are hex or binary, and bit i is qubit i."""
-    numbers = {int(key, 16 if key.startswith("0x") else 2): int(count) for key, count in counts.items()}
-    return {f"{number:0{qubits}b}"[::-1]: count for number, count in numbers.items()}
+    by_bits = {}
+    for key, count in counts.items():
+        base = 16 if key.startswith("0x") else 2
+        bits = f"{int(key, base):0{qubits}b}"[::-1]
+        by_bits[bits] = int(count)
+    return by_bits
 
 
 def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDevice:
     """Create the device `target`: "cpu", or a chip such as "WK_C180"."""
-    return OriginCPUDevice(name, settings) if target == "cpu" else OriginCloudDevice(name)
+    if target == "cpu":
+        return OriginCPUDevice(name, settings)
+    return OriginCloudDevice(name)
 
 
 PROVIDER = Provider(
     make,
     (
-        Entry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",)),
-        Entry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",)),
+        CatalogueEntry("origin:cpu", "pyqpanda3's simulator", ("pyqpanda3",)),
+        CatalogueEntry("origin:CHIP", "Origin's chips; takes jobs", ("pyqpanda3",)),
     ),
 )

@@ -13,9 +13,9 @@ from qweft.circuit.formats import to_pennylane
 from qweft.core.redaction import names_credential
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import (
+    CatalogueEntry,
     Device,
     DeviceSettings,
-    Entry,
     Limits,
     Provider,
     RefusedError,
@@ -47,11 +47,12 @@ class PennyLaneSimulator(Simulator):
     package = "pennylane"
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        device = self.library.device(self.target, wires=circuits.qubits, config={})
-        measured = [self.library.probs(wires=range(circuits.qubits))]
-        tape = self.library.tape.QuantumScript(operations(circuits, circuits.angles), measured)
-        (chances,) = self.library.execute([tape], device, diff_method=None)
-        return np.asarray(chances)
+        qml = self.library
+        device = qml.device(self.target, wires=circuits.qubits, config={})
+        measured = [qml.probs(wires=range(circuits.qubits))]
+        tape = qml.tape.QuantumScript(operations(circuits, circuits.angles), measured)
+        (probabilities,) = qml.execute([tape], device, diff_method=None)
+        return np.asarray(probabilities)
 
     def numbers(self, qubits: int) -> int:
         return 4**qubits  # of a density matrix
@@ -67,7 +68,7 @@ class PennyLanePlugin(Device):
     limits = Limits(circuits=10)
     meanings = (
         ("timed out|timeout|temporarily|connection|unavailable|too many requests|503|429", UnavailableError),
-        ("", RefusedError),
+        ("", RefusedError),  # everything else
     )
 
     def __init__(self, name: str) -> None:
@@ -77,46 +78,56 @@ class PennyLanePlugin(Device):
     def identity(self) -> str:
         """Return the name, and a hash of the device's settings in PennyLane's file, which may select the chip."""
         vendor = self.target.partition(".")[0]
-        read = tuple(f"{section}." for section in ("main", f"{vendor}.global", self.target))
-        options = [(key, value) for key, value in _settings() if key.startswith(read) and not _is_secret(key)]
-        if not options:
+        sections = ("main.", f"{vendor}.global.", f"{self.target}.")  # of the file, those that such a device reads
+        options = [(key, value) for key, value in _saved_settings() if key.startswith(sections)]
+        public = sorted((key, value) for key, value in options if not _is_secret(key))
+        if not public:
             return self.name
-        return f"{self.name} settings {hashlib.sha256(repr(sorted(options)).encode()).hexdigest()[:16]}"
+        return f"{self.name} settings {hashlib.sha256(repr(public).encode()).hexdigest()[:16]}"
 
     def check(self, shots: int | None) -> None:
         """Check that the device can be created, which is when plugins ask for credentials."""
-        self._device(1, "asking")
+        self._create_device(1, "asking")
 
     def run(self, circuits: BoundCircuits, shots: int | None) -> Frequencies:
         """Return frequencies, or probabilities if no shots are given and the device supports it."""
         self.refuse_calibration(circuits)
-        qml, wires = self.library, range(circuits.qubits)
+        qml = self.library
+        wires = range(circuits.qubits)
         measured = qml.probs(wires=wires) if shots is None else qml.counts(wires=wires)
         tapes = [qml.tape.QuantumScript(operations(circuits, row), [measured], shots=shots) for row in circuits.angles]
-        device = self._device(circuits.qubits, "preparing")
-        with self.told("sending"):
+        device = self._create_device(circuits.qubits, "preparing")
+        with self.translate_errors("sending"):
             results = qml.execute(tapes, device, diff_method=None)
-            rows = [_row(result, circuits.qubits, shots) for _, result in zip(tapes, results, strict=True)]
+            if len(results) != len(tapes):
+                raise ValueError(f"{len(results)} results came for {len(tapes)} circuits")
+            rows = [_frequencies_of(result, circuits.qubits, shots) for result in results]
         return Frequencies(np.stack(rows), shots)
 
-    def _device(self, qubits: int, step: Step) -> Any:
-        with self.told(step):
+    def _create_device(self, qubits: int, step: Step) -> Any:
+        with self.translate_errors(step):
             return self.library.device(self.target, wires=qubits)
 
 
-def _row(result: Any, qubits: int, shots: int | None) -> np.ndarray:
-    if shots is not None:
-        return from_counts({str(bits): int(count) for bits, count in result.items()}, qubits, shots)
-    return np.array(result, dtype=float)
+def _frequencies_of(result: Any, qubits: int, shots: int | None) -> np.ndarray:
+    """Convert a result of PennyLane, counts or probabilities, to one row of frequencies."""
+    if shots is None:
+        return np.array(result, dtype=float)
+    counts = {str(bits): int(count) for bits, count in result.items()}
+    return from_counts(counts, qubits, shots)
 
 
-def _settings(held: dict[str, Any] | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _saved_settings() -> Iterator[tuple[str, Any]]:
     """Yield dotted keys and values of PennyLane's configuration file; nothing if PennyLane is not imported."""
-    if held is None:
-        held = settings_in(getattr(sys.modules.get("pennylane"), "default_config", None))
-    for name, value in held.items():
+    configuration = getattr(sys.modules.get("pennylane"), "default_config", None)
+    yield from _flatten(settings_in(configuration))
+
+
+def _flatten(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values of nested settings."""
+    for name, value in settings.items():
         if isinstance(value, dict):
-            yield from _settings(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -125,16 +136,25 @@ def _is_secret(key: str) -> bool:
     return names_credential(key.rpartition(".")[2])
 
 
+def _saved_credentials() -> list[str]:
+    """Return the credentials in PennyLane's configuration file."""
+    return [str(value) for key, value in _saved_settings() if _is_secret(key)]
+
+
 def make(name: str, target: str, settings: DeviceSettings) -> Device:
     """Create the device that PennyLane calls `target`."""
-    return PennyLaneSimulator(name, settings) if target in SIMULATORS else PennyLanePlugin(name)
+    if target in SIMULATORS:
+        return PennyLaneSimulator(name, settings)
+    return PennyLanePlugin(name)
 
 
 PROVIDER = Provider(
     make,
     (
-        Entry("pennylane:default.qubit", "PennyLane's simulator", ("pennylane",)),
-        Entry("pennylane:DEVICE", "any PennyLane device, through its plugins Braket, IonQ, IBM", ("pennylane",)),
+        CatalogueEntry("pennylane:default.qubit", "PennyLane's simulator", ("pennylane",)),
+        CatalogueEntry(
+            "pennylane:DEVICE", "any PennyLane device, through its plugins Braket, IonQ, IBM", ("pennylane",)
+        ),
     ),
-    credentials=lambda: [str(value) for key, value in _settings() if _is_secret(key)],
+    credentials=_saved_credentials,
 )

@@ -20,7 +20,7 @@ from qweft.core.errors import QweftError
 from qweft.core.files import write_bytes
 from qweft.core.text import many
 from qweft.data.tokens import text_tokens
-from qweft.devices.chips import Compilation, compiled_for, find_chip
+from qweft.devices.chips import Compilation, compile_for_chip, find_chip
 from qweft.evaluation.loss import context_of, judged
 from qweft.evaluation.on_device import circuit_layers
 from qweft.evaluation.record import model_of
@@ -77,7 +77,7 @@ def view_circuit(adapter: Path, options: Mapping[str, Any] | None = None) -> Cir
             tokens = [tokens[config.token]]
         view = replace(view, text=config.tokens, tokens=tokens, bound_token=config.token)
     if config.chip is not None:
-        compiled = compiled_for(find_chip(config.chip), view.circuit, view.inputs, view.angles)[1]
+        compiled = compile_for_chip(find_chip(config.chip), view.circuit, view.inputs, view.angles)[1]
         view = replace(view, compiled=compiled)
     return replace(view, files=_write(config, view))
 

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from qweft.core.errors import require
-from qweft.devices.device import Device, DeviceError, DeviceSettings, Entry, Provider, RemoteDevice
+from qweft.devices.device import CatalogueEntry, Device, DeviceError, DeviceSettings, Provider, RemoteDevice
 from qweft.devices.providers.qiskit.ibm import IBMDevice, saved_tokens
 from qweft.devices.providers.qiskit.simulators import AerSimulatorDevice, FakeBackendDevice
 
@@ -33,9 +33,9 @@ def make(name: str, target: str, settings: DeviceSettings) -> Device | RemoteDev
 PROVIDER = Provider(
     make,
     (
-        Entry("qiskit:aer", "Qiskit Aer", ("qiskit", "qiskit_aer")),
-        Entry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime")),
-        Entry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime")),
+        CatalogueEntry("qiskit:aer", "Qiskit Aer", ("qiskit", "qiskit_aer")),
+        CatalogueEntry("qiskit:fake_NAME", "Aer with the noise of an IBM chip", ("qiskit_aer", "qiskit_ibm_runtime")),
+        CatalogueEntry("qiskit:ibm_NAME", "IBM's chips; takes jobs", ("qiskit", "qiskit_ibm_runtime")),
     ),
     credentials=saved_tokens,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
 from datetime import UTC
 from functools import cached_property
 from typing import Any
@@ -18,7 +17,7 @@ from qweft.devices.device import (
     RemoteDevice,
     UnavailableError,
 )
-from qweft.devices.providers.qiskit.simulators import compile_for, values_of
+from qweft.devices.providers.qiskit.simulators import compile_form, parameter_values
 from qweft.internals.providers import instance_of
 
 MEANINGS = (
@@ -31,16 +30,17 @@ MEANINGS = (
     # what is not of the network concerns a circuit
     (r"^preparing (?!qiskit_ibm_|ibm_|requests|urllib3|json|socket|ssl|\S*(Connection|Timeout|OSError))", RefusedError),
 )
-"""After a 5xx status `find` tells whether a job was accepted."""
+"""What the exceptions of IBM's packages mean. After a 5xx status `find` tells whether a job was accepted."""
 
 
 def saved_tokens() -> Iterator[str]:
     """Yield the tokens of IBM's saved accounts, if its package is imported."""
     runtime = sys.modules.get("qiskit_ibm_runtime")
-    if runtime is not None:
-        for account in runtime.QiskitRuntimeService.saved_accounts().values():
-            if account.get("token"):
-                yield str(account["token"])
+    if runtime is None:
+        return
+    for account in runtime.QiskitRuntimeService.saved_accounts().values():
+        if account.get("token"):
+            yield str(account["token"])
 
 
 class IBMDevice(RemoteDevice):
@@ -56,63 +56,69 @@ class IBMDevice(RemoteDevice):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._forms: dict[Any, Any] = {}
-        self._calibrated: Any = None
+        self._compiled: dict[Any, Any] = {}  # by form of the circuits
+        self._calibration_date: Any = None
 
     def calibration(self) -> str:
         """Return when the properties were last updated, in UTC; circuits are compiled anew after each calibration."""
-        with self.told():
+        with self.translate_errors():
             date = self._backend.properties(refresh=True).last_update_date
-            if date != self._calibrated:
+            if date != self._calibration_date:
                 self._backend.refresh()
-                self._calibrated = date
-                self._forms.clear()
+                self._calibration_date = date
+                self._compiled.clear()
             return str(date.astimezone(UTC).isoformat())
 
     def check(self, shots: int | None) -> None:
-        with self.told():
+        with self.translate_errors():
             status = self._backend.status()
         if not status.operational:
-            raise UnavailableError(f"device {self.name} is switched off: {status.status_msg}")
+            raise UnavailableError(f"device {self.name} is switched off ({status.status_msg}); try again later")
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-        with self.told("preparing"):
-            if circuits.form not in self._forms:
-                self._forms[circuits.form] = compile_for(self._backend, circuits)
-            compiled = self._forms[circuits.form]
+        with self.translate_errors("preparing"):
+            if circuits.form not in self._compiled:
+                self._compiled[circuits.form] = compile_form(self._backend, circuits)
+            compiled = self._compiled[circuits.form]
             self._backend.check_faulty(compiled)
-            pub = SamplerPub.coerce((compiled, values_of(compiled, circuits.angles)), shots)
+            pub = SamplerPub.coerce((compiled, parameter_values(compiled, circuits.angles)), shots)
             sampler = self.library.Sampler(mode=self._backend, options={"environment": {"job_tags": [token]}})
-        with self.told("sending"):
+        with self.translate_errors("sending"):
             return str(sampler.run([pub]).job_id())
 
     def state(self, job: str) -> JobState:
-        with self.told():
+        with self.translate_errors():
             return JobState[str(self._service.job(job).status())]
 
     def fetch(self, job: str, circuits: BoundCircuits, shots: int) -> dict[int, dict[str, int]]:
         """Return the counts of every circuit. Qiskit's bit strings end with qubit 0, so they are reversed."""
-        with self.told():
-            bits = self._service.job(job).result()[0].data.meas
-            counts = [bits.get_counts(place) for place in range(bits.size)]
-        return {place: {key[::-1]: n for key, n in row.items()} for place, row in enumerate(counts)}
+        with self.translate_errors():
+            outcomes = self._service.job(job).result()[0].data.meas
+            counts_of_circuits = [outcomes.get_counts(index) for index in range(outcomes.size)]
+        return {index: _qubit_0_first(counts) for index, counts in enumerate(counts_of_circuits)}
 
     def find(self, token: str) -> str | None:
         """Return the id of the job with this tag, from any instance: IBM's service searches only the one used last."""
-        with self.told():
+        with self.translate_errors():
             home = instance_of(self._backend)
-            instances = {home, *(str(instance["crn"]) for instance in self._service.instances())}
-        for instance in instances:
-            # where there is no access, no job was sent
-            with nullcontext() if instance == home else suppress(RefusedError), self.told():
-                for job in self._service.jobs(job_tags=[token], limit=1, instance=instance):
-                    return str(job.job_id())
+            instances = {str(instance["crn"]) for instance in self._service.instances()}
+        for instance in {home, *instances}:
+            try:
+                with self.translate_errors():
+                    jobs = self._service.jobs(job_tags=[token], limit=1, instance=instance)
+                    ids = [str(job.job_id()) for job in jobs]
+            except RefusedError:
+                if instance == home:
+                    raise
+                continue  # an instance without access took no job
+            if ids:
+                return ids[0]
         return None
 
     def cancel(self, job: str) -> None:
-        with self.told():
+        with self.translate_errors():
             self._service.job(job).cancel()
 
     @cached_property
@@ -122,3 +128,8 @@ class IBMDevice(RemoteDevice):
     @cached_property
     def _backend(self) -> Any:
         return self._service.backend(self.target)
+
+
+def _qubit_0_first(counts: dict[str, int]) -> dict[str, int]:
+    """Return counts by reversed bit string."""
+    return {bits[::-1]: count for bits, count in counts.items()}
