@@ -99,7 +99,7 @@ def _jobs(call: "Call") -> None:
     store = Store()
     if verb == "list":
         jobs = store.jobs()
-        call.answer([vars(job) for job in jobs], lambda: manage.table(jobs))
+        call.answer([vars(job) for job in jobs], lambda: manage.job_table(jobs))
         return
 
     messages = [""]

@@ -12,6 +12,7 @@ from qweft.circuit.formats.common import Numbers
 from qweft.core.errors import require
 from qweft.core.text import many
 from qweft.devices.device import DeviceError
+from qweft.devices.providers.qiskit import fake_backend
 
 OPTIMIZATION = 3
 """Highest level of Qiskit's preset pass manager."""
@@ -111,8 +112,6 @@ def find_chip(name: str) -> Chip:
     require("qiskit", "qiskit", f"chip {name}")
     if name in CHIPS:
         return CHIPS[name]
-    from qweft.devices.providers.qiskit import fake_backend
-
     backend = fake_backend(name)
     unitaries = {gate.name for gate in backend.target.operations if getattr(gate, "num_qubits", 0) in (1, 2)}
     native = tuple(sorted(unitaries - {"measure", "reset", "delay", "id"}))

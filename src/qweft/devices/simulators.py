@@ -1,4 +1,7 @@
-"""Simulators: our own `exact`, `shots` and `noisy`, and the base class of those of other packages."""
+"""Simulators: our own `exact`, `shots` and `noisy`, and the base class of those of other packages.
+
+PyTorch is imported when the first circuit runs, so that devices are listed without it.
+"""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -8,7 +11,6 @@ import numpy as np
 from qweft.devices.bound import BoundCircuits
 from qweft.devices.device import Device, DeviceError, DeviceSettings, Limits
 from qweft.devices.noise.model import MOST_QUBITS, NoiseModel, noise_model
-from qweft.devices.noise.native import native_gates
 from qweft.devices.outcomes import Frequencies, sample
 
 NUMBERS_AT_A_TIME = 2**22
@@ -72,13 +74,9 @@ class ShotsDevice(Simulator):
     needs_shots = True
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
-        import torch
+        from qweft.devices.probabilities import exact_probabilities
 
-        from qweft.circuit import final_states
-
-        angles = torch.from_numpy(circuits.angles)
-        no_parameters = torch.zeros(0, dtype=torch.float64)
-        return final_states(circuits.template(), angles, no_parameters).abs().square().numpy()
+        return exact_probabilities(circuits)
 
 
 class ExactDevice(ShotsDevice):
@@ -103,22 +101,6 @@ class NoisyDevice(Simulator):
         return f"{self.name} {self.noise.identity()} seed {self._seed}"
 
     def probabilities(self, circuits: BoundCircuits) -> np.ndarray:
+        from qweft.devices.probabilities import noisy_probabilities
+
         return noisy_probabilities(circuits, self.noise)
-
-
-def noisy_probabilities(circuits: BoundCircuits, model: NoiseModel) -> np.ndarray:
-    """Return the probability of every reported outcome in float64, shape (circuits, 2^n)."""
-    import torch
-
-    from qweft.devices.noise.paulis import read_probabilities, simulate
-
-    # an angle that all circuits share becomes a scalar: its gates are then simulated once for all of them
-    angles = []
-    for column in torch.from_numpy(np.ascontiguousarray(circuits.angles.T)):
-        is_shared = bool((column == column[0]).all())
-        angles.append(column[0] if is_shared else column)
-    gates = native_gates(circuits.gates, circuits.barriers)
-    with torch.no_grad():
-        read = read_probabilities(circuits.qubits, model)
-        probabilities = simulate(circuits.qubits, gates, angles, len(circuits), model, read)
-    return probabilities.t().contiguous().numpy()

@@ -34,4 +34,4 @@ def retry(**given):
 
 def executor(device, store, max_circuits=None, **options):
     options = {"retry": retry()} | options
-    return Executor(device, store, CircuitBudget(device.name, max_circuits), **options)
+    return Executor(device, store, CircuitBudget(max_circuits), **options)

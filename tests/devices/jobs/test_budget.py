@@ -47,7 +47,7 @@ def test_an_estimate_counts_what_is_not_there_yet(device):
 
 
 def test_a_refund_makes_room_under_the_cap():
-    budget = CircuitBudget("fake:chip", max_circuits=4)
+    budget = CircuitBudget(max_circuits=4)
     budget.spend(3)
     budget.refund(3)
     budget.spend(4)

@@ -69,7 +69,7 @@ def test_a_file_of_another_program_is_left_as_it_is(store):
     with sqlite3.connect(store.path) as db:
         db.execute("PRAGMA application_id = 5")
     before = store.path.read_bytes()
-    with pytest.raises(DeviceError, match="no ledger"):
+    with pytest.raises(DeviceError, match="not a ledger"):
         store.jobs()
     assert store.path.read_bytes() == before
 

@@ -9,7 +9,7 @@ from qweft.devices import BoundCircuits, DeviceSettings, Measurer, make_device
 from qweft.devices.noise import NoiseModel, noise_model
 from qweft.devices.noise.native import native_gates
 from qweft.devices.noise.paulis import noisy_expectations
-from qweft.devices.simulators import noisy_probabilities as probabilities
+from qweft.devices.probabilities import noisy_probabilities as probabilities
 from tests.devices.noise.native_matrices import u3_angles, unitary_of
 
 PAPER = noise_model("paper")

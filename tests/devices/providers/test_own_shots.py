@@ -28,7 +28,7 @@ def test_aer_under_the_noise_of_a_chip():
     """Aer's own trajectories of the measured circuit under all errors of the chip, and the probabilities used here."""
     aer = pytest.importorskip("qiskit_aer")
     fakes = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
-    from qweft.devices.providers.qiskit.simulators import compile_form
+    from qweft.devices.providers.qiskit.compilation import compile_form
 
     device, some = make_device("qiskit:fake_manila"), circuits(20)
     noisy = device.run(some, None).expectations()

@@ -23,7 +23,7 @@ def test_every_factor_runs_the_same_compiled_gates_on_the_same_qubits(name):
     """Compiled each by itself, foldings were routed over other qubits, and factor 3 had 3.06 times the gates."""
     from collections import Counter
 
-    from qweft.devices.providers.qiskit.simulators import compile_form, measured_qubits
+    from qweft.devices.providers.qiskit.compilation import compile_form, measured_qubits
 
     backend = getattr(fakes, name)()
     for qubits in (3, 4, 5):
@@ -51,7 +51,8 @@ def test_a_repeated_circuit_computes_what_the_circuit_computes(name):
     """Without errors, on gates of three kinds of chips."""
     from qiskit_aer import AerSimulator
 
-    from qweft.devices.providers.qiskit.simulators import CompiledForm, compile_form, simulate_probabilities
+    from qweft.devices.providers.qiskit.aer import CompiledForm, simulate_probabilities
+    from qweft.devices.providers.qiskit.compilation import compile_form
 
     backend, some = getattr(fakes, name)(), circuits(3, 4)
     for factor in (1, 3, 5):
@@ -67,7 +68,8 @@ def test_errors_are_those_of_all_the_chips_qubits():
     from qiskit_aer.noise import NoiseModel
 
     from qweft.devices.outcomes import on_each_qubit
-    from qweft.devices.providers.qiskit.simulators import CompiledForm, compile_form, simulate_probabilities
+    from qweft.devices.providers.qiskit.aer import CompiledForm, simulate_probabilities
+    from qweft.devices.providers.qiskit.compilation import compile_form
 
     backend, some = fakes.FakeAlgiers(), circuits(2)
     device = make_device("qiskit:fake_algiers")
@@ -87,7 +89,8 @@ def test_errors_are_those_of_all_the_chips_qubits():
 
 def test_calibration_circuits_end_on_the_qubits_of_the_others(manila):
     """Compiled by themselves they would be put where reading out is best, and tell of other qubits."""
-    from qweft.devices.providers.qiskit.simulators import CompiledForm, compile_form, measured_qubits
+    from qweft.devices.providers.qiskit.aer import CompiledForm
+    from qweft.devices.providers.qiskit.compilation import compile_form, measured_qubits
 
     some = circuits(2)
     calibration = calibration_circuits(some)

@@ -68,7 +68,7 @@ def test_an_estimate_counts_circuits_and_jobs_of_all_settings(zne):
     folds = mitigation.folds
     device = types.SimpleNamespace(name="qiskit:ibm_x", limits=Limits(circuits=250))
     settings = Setting(1000, 1.0), Setting(2000, 1.0)
-    grid = Grid({1.0: device}, settings, "x", False, CircuitBudget(device.name), mitigation)
+    grid = Grid({1.0: device}, settings, "x", False, CircuitBudget(), mitigation)
     calibrations = 2 * folds if zne else 0
     sample = draw(rows_of(300, 300), a_token=8 * folds, once=calibrations, batch=1)
     estimate = estimated(sample, grid, layers=8, forms=1)

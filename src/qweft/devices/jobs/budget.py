@@ -2,13 +2,14 @@
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.table import Table
+from rich.text import Text
+
+from qweft.core.output import Console
 from qweft.core.text import many
 from qweft.devices.device import BaseDevice, DeviceError, OutOfBudgetError
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Estimate:
             "shots": self.shots,
         }
 
-    def describe(self) -> "Table":
+    def describe(self) -> Table:
         """Return a table for a terminal."""
         known = " at most; what has results already is not measured again"
         if self.cached is not None:
@@ -60,11 +61,8 @@ class Estimate:
         )
 
 
-def labelled_table(rows: dict[str, object]) -> "Table":
+def labelled_table(rows: dict[str, object]) -> Table:
     """Return a table for a terminal with a row for each label whose value is not empty."""
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table.grid(padding=(0, 2))
     for label, value in rows.items():
         if value:
@@ -80,26 +78,25 @@ def estimate(device: BaseDevice, circuits: int, shots: int | None, cached: int =
     return Estimate(device, circuits, jobs, (shots,), cached)
 
 
+@dataclass
 class CircuitBudget:
     """Counts the circuits that this process sends to a device, and stops before the job that would exceed a cap.
 
     Args:
-        device: Name of the device, for messages.
         max_circuits: Most circuits. Repeats and the circuits of a mitigation count too. `None` means no cap.
+        spent: Number of circuits so far.
     """
 
-    def __init__(self, device: str, max_circuits: int | None = None) -> None:
-        self.device = device
-        self.max_circuits = max_circuits
-        self.spent = 0
+    max_circuits: int | None = None
+    spent: int = 0
 
     def spend(self, circuits: int) -> None:
         """Count the circuits of a job before it is sent; raise `OutOfBudgetError` if they exceed the cap."""
         total = self.spent + circuits
         if self.max_circuits is not None and total > self.max_circuits:
             raise OutOfBudgetError(
-                f"device {self.device}: the next job of {many(circuits, 'circuit')} would bring this run to {total:,}, "
-                f"more than the cap of {self.max_circuits:,}; it was not sent, and results so far are kept"
+                f"the next job of {many(circuits, 'circuit')} would bring this run to {total:,}, more than the cap of "
+                f"{self.max_circuits:,}; it was not sent, and results so far are kept; raise the cap to go on"
             )
         self.spent = total
 
@@ -112,8 +109,6 @@ def confirm(estimate: Estimate, yes: bool) -> None:
     """Print the estimate and ask for consent if circuits would be sent; `yes` agrees beforehand."""
     if not estimate.needs_consent:
         return
-    from qweft.core.output import Console
-
     terminal = Console(stderr=True)
     terminal.print(estimate.describe())
     if yes:

@@ -3,28 +3,32 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
 
 from qweft.devices.device import DeviceError, JobState, RefusedError, RemoteDevice
 from qweft.devices.jobs.budget import labelled_table
-from qweft.devices.jobs.remote import Retry, collect, fetched, settle
+from qweft.devices.jobs.remote import Retry, collect, fetch_counts, settle
 from qweft.devices.jobs.store import FORGOTTEN, OPEN, SENDING, SENT, Job, Store
 from qweft.devices.registry import make_device
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def fetch(store: Store, token: str | None = None) -> list[tuple[Job, str]]:
     """Query open jobs, or one job, once, and store available results. Return each with a message, or ""."""
-    jobs = []
-    for job in [store.job(token)] if token else [job for job in store.jobs() if job.state in OPEN]:
+    if token is None:
+        jobs = [job for job in store.jobs() if job.state in OPEN]
+    else:
+        jobs = [store.job(token)]
+    answers = []
+    for job in jobs:
         try:
             message = _ask(store, job)
         except DeviceError as error:
             message = str(error)
-        jobs.append((store.job(job.token), message))
-    return jobs
+        answers.append((store.job(job.token), message))
+    return answers
 
 
 def _ask(store: Store, job: Job) -> str:
@@ -33,8 +37,8 @@ def _ask(store: Store, job: Job) -> str:
         return f"job {job.token} is {job.state} and over"
     device = _device(job)
     if job.state == SENDING:
-        with _alone(store, job.token) as job:  # another process may have settled it since it was listed
-            if job.state == SENDING and not settle(device, store, job):
+        with _alone(store, job.token) as current:  # another process may have settled it since it was listed
+            if current.state == SENDING and not settle(device, store, current):
                 return "the provider lists no such job; run the command that sent it again"
     job = store.job(job.token)
     if job.state == SENT:
@@ -47,13 +51,14 @@ def adopt(store: Store, token: str, number: str) -> Job:
     with _alone(store, token) as job:
         if job.state != SENDING:
             raise DeviceError(f"job {token} is {job.state}, and only one that is {SENDING} can be adopted")
-        other = [known.token for known in store.jobs() if (known.device, known.job) == (job.device, number)]
-        if other:
-            raise DeviceError(f"the provider's job {number} is that of job {other[0]} already")
-        device, circuits = _device(job), store.circuits_of(token)
+        for known in store.jobs():
+            if (known.device, known.job) == (job.device, number):
+                raise DeviceError(f"the provider's job {number} is that of job {known.token} already")
+        device = _device(job)
+        circuits = store.circuits_of(token)
         if device.state(number) is JobState.DONE and circuits is not None:
-            good, fault = fetched(device, number, job, circuits)
-            if not good:
+            counts, fault = fetch_counts(device, number, job, circuits)
+            if not counts:
                 raise DeviceError(
                     f"the provider's job {number} is not job {token} of {job.size} with {job.shots} shots, or is of no "
                     f"use: {fault}; look the number up again, or qweft jobs forget {token}"
@@ -104,25 +109,26 @@ def _device(job: Job) -> RemoteDevice:
     return device
 
 
-def table(jobs: Sequence[Job]) -> "Table | str":
+def job_table(jobs: Sequence[Job]) -> Table | str:
     """Return a table with one row per job. Tokens are never cut, because commands take them."""
     if not jobs:
         return "no job was sent"
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table("token", "device", "circuits", "state", "provider's id", box=SIMPLE_HEAD, show_edge=False)
-    for column in made.columns:
+    table = Table("token", "device", "circuits", "state", "provider's id", box=SIMPLE_HEAD, show_edge=False)
+    for column in table.columns:
         column.overflow = "fold"
-    made.columns[0].no_wrap = True
+    table.columns[0].no_wrap = True
     for job in jobs:
         cells = [job.token, job.name, str(job.circuits), job.state, job.job or ""]
-        made.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
-    return made
+        table.add_row(*(Text(cell) for cell in cells))  # in a str, a provider's brackets would be markup
+    return table
 
 
-def table_of_one(job: Job) -> "Table":
+def table_of_one(job: Job) -> Table:
     """Return a table of everything that the ledger holds about a job."""
-    times = {name: f"{datetime.fromtimestamp(getattr(job, name)):%Y-%m-%d %H:%M}" for name in ("created", "changed")}
-    return labelled_table(vars(job) | times)
+    times = {"created": _format_time(job.created), "changed": _format_time(job.changed)}
+    return labelled_table({**vars(job), **times})
+
+
+def _format_time(seconds: float) -> str:
+    """Return a time in seconds since 1970 as local date and time."""
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"

@@ -69,42 +69,60 @@ class RemoteRun:
 
     def finish(self, circuits: BoundCircuits, where: Where) -> list[Counts]:
         """Send and wait as needed, and return the counts of all circuits."""
-        self.circuits, self.keys, self.where = circuits, circuits.keys(), where
+        self.circuits = circuits
+        self.keys = circuits.keys()
+        self.where = where
         self.results: dict[str, Counts] = {}
         self.seen = self.store.last_loss()
-        waits, since = 0, self.retry.clock()
+        waits = 0
+        since = self.retry.clock()  # when there was progress last
         while missing := self._missing():
             self.silence = ""
-            tokens = set(self.store.claimed([self.keys[row] for row in missing], self.where).values())
-            self.where.jobs |= tokens
-            news = [self._look(job) for job in self.store.jobs() if job.token in tokens and job.state in ledger.OPEN]
+            has_progress = self._look_at_jobs(missing)
             self._check_losses()
             while self._send(missing):
-                news.append(True)
-            if any(news):
-                waits, since = 0, self.retry.clock()
+                has_progress = True
+            if has_progress:
+                waits = 0
+                since = self.retry.clock()
                 continue
             if self.retry.clock() - since >= self.retry.timeout:
-                words = f", and it does not answer ({self.silence})" if self.silence else ""
-                raise UnavailableError(
-                    f"device {self.device.name}: nothing came for {self.retry.timeout:,.6g} s{words}; open jobs live "
-                    f"on, {many(len(missing), 'circuit')} missing: run the same command again, tomorrow too, or qweft "
-                    "jobs fetch"
-                )
+                raise self._timeout_error(len(missing))
             self.retry.wait(waits)
             waits += 1
         return [self.results[key] for key in self.keys]
+
+    def _timeout_error(self, missing: int) -> UnavailableError:
+        """Return the error for a run that made no progress for too long."""
+        reason = f", and it does not answer ({self.silence})" if self.silence else ""
+        size = many(missing, "circuit")
+        return UnavailableError(
+            f"device {self.device.name}: nothing came for {self.retry.timeout:,.6g} s{reason}; {size} missing, and "
+            "open jobs go on; run the same command again, tomorrow too, or qweft jobs fetch"
+        )
 
     def _missing(self) -> list[int]:
         """Return the indices of circuits without a result."""
         self.results |= self.store.results([key for key in self.keys if key not in self.results], self.where)
         return [row for row, key in enumerate(self.keys) if key not in self.results]
 
+    def _look_at_jobs(self, missing: list[int]) -> bool:
+        """Ask for every open job that has a missing circuit; return whether there is news of any."""
+        tokens = set(self.store.claimed([self.keys[row] for row in missing], self.where).values())
+        self.where.jobs |= tokens
+        has_news = False
+        for job in self.store.jobs():
+            if job.token in tokens and job.state in ledger.OPEN:
+                has_news |= self._look(job)
+        return has_news
+
     def _look(self, job: Job) -> bool:
         """Ask for an open job; return whether there is news of it."""
         try:
-            is_sending = job.state == ledger.SENDING
-            has_news = self._settle(job) if is_sending else collect(self.device, self.store, job, self.retry)
+            if job.state == ledger.SENDING:
+                has_news = self._settle(job)
+            else:
+                has_news = collect(self.device, self.store, job, self.retry)
         except UnavailableError as error:
             self.silence = str(error)
             return False
@@ -117,10 +135,13 @@ class RemoteRun:
         with self.store.sole(job.token) as alone:
             if not alone or self.store.job(job.token).state != ledger.SENDING:
                 return False
-            is_found, now = settle(self.device, self.store, job), self.retry.clock()
-            if not is_found and now - self.not_listed.setdefault(job.token, now) >= self.retry.settle:
-                self._give_back(job, ledger.UNSENT, job.reason or "the provider has no such job")
-            return is_found
+            is_listed = settle(self.device, self.store, job)
+            if not is_listed:
+                now = self.retry.clock()
+                first_look = self.not_listed.setdefault(job.token, now)
+                if now - first_look >= self.retry.settle:
+                    self._give_back(job, ledger.UNSENT, job.reason or "the provider has no such job")
+            return is_listed
 
     def _check_losses(self) -> None:
         """Raise if a job has ended without the result of a circuit, which is only paid again when asked for again."""
@@ -137,7 +158,8 @@ class RemoteRun:
         """Record a job, then send it, if there is a place for it. Return whether the provider accepted it."""
         circuits = self.circuits.pick(missing)
         claimed = self.store.claimed(circuits.keys(), self.where)
-        if len(claimed) == len(missing) or len(set(claimed.values())) >= self.jobs_at_once:
+        open_jobs = set(claimed.values())
+        if len(claimed) == len(missing) or len(open_jobs) >= self.jobs_at_once:
             return False
         try:
             self.retry.ask(lambda: self.device.check(self.where.shots))
@@ -149,7 +171,8 @@ class RemoteRun:
             return False
         if self.where.calibration is not None:
             self.where.calibration = calibration
-        token, shots = f"qweft-{secrets.token_hex(8)}", self.where.shots
+        token = f"qweft-{secrets.token_hex(8)}"
+        shots = self.where.shots
         with self.store.sole(token):
             job = self.store.claim(
                 Job(token, self.device.name, self.where.device, calibration, shots),
@@ -166,12 +189,14 @@ class RemoteRun:
             return self._submit(job)
 
     def _submit(self, job: Job) -> bool:
+        """Send a job that the ledger has; return whether the provider accepted it."""
         circuits = self.store.circuits_of(job.token)
         assert circuits is not None
         try:
             number = self.retry.ask(lambda: self.device.submit(circuits, job.shots, job.token), NotTakenError)
         except (RefusedError, NotTakenError) as error:
-            self._give_back(job, ledger.REFUSED if isinstance(error, RefusedError) else ledger.UNSENT, str(error))
+            state = ledger.REFUSED if isinstance(error, RefusedError) else ledger.UNSENT
+            self._give_back(job, state, str(error))
             raise type(error)(
                 f"device {job.name} did not take a job of {job.size}: {error}; results so far are kept"
             ) from error
@@ -183,6 +208,7 @@ class RemoteRun:
         return True
 
     def _give_back(self, job: Job, state: str, reason: str) -> None:
+        """Close a job that was not accepted, and uncount it if this run counted it."""
         if self.store.close(job.token, state, reason) and job.token in self.spent:
             self.budget.refund(job.circuits)
 
@@ -190,9 +216,9 @@ class RemoteRun:
 def settle(device: RemoteDevice, store: Store, job: Job) -> bool:
     """Ask the provider whether it accepted a job in state `SENDING`. The caller must hold `store.sole(job.token)`."""
     if not device.can_find:
-        words = f" ({job.reason})" if job.reason else ""
+        reason = f" ({job.reason})" if job.reason else ""
         raise DeviceError(
-            f"device {job.name}: nobody knows whether job {job.token} of {job.size} was taken{words}; look it up "
+            f"device {job.name}: it is unknown whether job {job.token} of {job.size} was accepted{reason}; look it up "
             f"at the provider, then: qweft jobs adopt {job.token} ID if it is there, or qweft jobs forget {job.token}"
         )
     number = device.find(job.token)
@@ -204,48 +230,70 @@ def settle(device: RemoteDevice, store: Store, job: Job) -> bool:
 def collect(device: RemoteDevice, store: Store, job: Job, retry: Retry) -> bool:
     """Query a job that was sent; store its results if it has ended, well or badly. Return whether it has ended."""
     assert job.job is not None
-    good: dict[int, Counts] = {}
-    state, end, reason = JobState.QUEUED, ledger.CANCELLED, "stopped at the provider"
     try:
         state = device.state(job.job)
         if state in (JobState.QUEUED, JobState.RUNNING):
             return False
         circuits = store.circuits_of(job.token)
-        if circuits is None:
+        if circuits is None:  # another process has ended it meanwhile
             return True
-        if state is not JobState.CANCELLED:
-            end, reason = ledger.FAILED, "the provider gives no reason"
-            good, fault = fetched(device, job.job, job, circuits)
-            if state is JobState.DONE:
-                end, reason = (ledger.FAILED, fault) if fault else (ledger.DONE, "")
+        ending = _ending(device, job, state, circuits)
     except RefusedError as error:
-        if state is not JobState.FAILED:
-            raise RefusedError(
-                f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, "
-                f"or, if it is gone for good, qweft jobs forget {job.token}: its {job.size} would then be paid again"
-            ) from error
-        reason = str(error)
+        raise RefusedError(
+            f"device {job.name} does not give job {job.job} ({job.token}): {error}; run the same command later, "
+            f"or, if it is gone for good, qweft jobs forget {job.token}: its {job.size} would then be paid again"
+        ) from error
     try:
-        now = retry.ask(device.calibration)
+        calibration = retry.ask(device.calibration)
     except DeviceError:
-        now = job.calibration  # a retired chip reports none
-    store.close(job.token, end, reason, good, now)
+        calibration = job.calibration  # a retired chip reports none
+    store.close(job.token, ending.state, ending.reason, ending.results, calibration)
     return True
 
 
-def fetched(device: RemoteDevice, number: str, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
+@dataclass(frozen=True)
+class Ending:
+    """How a job ended: its state in the ledger, the reason, and the valid counts by circuit."""
+
+    state: str
+    reason: str = ""
+    results: dict[int, Counts] = field(default_factory=dict)
+
+
+def _ending(device: RemoteDevice, job: Job, state: JobState, circuits: BoundCircuits) -> Ending:
+    """Return how a job ended, with its results if it has any; `RefusedError` if those of a finished job do not come."""
+    if state is JobState.CANCELLED:
+        return Ending(ledger.CANCELLED, "stopped at the provider")
+    assert job.job is not None
+    try:
+        results, fault = fetch_counts(device, job.job, job, circuits)
+    except RefusedError as error:
+        if state is not JobState.FAILED:
+            raise
+        return Ending(ledger.FAILED, str(error))
+    if state is JobState.FAILED:
+        return Ending(ledger.FAILED, "the provider gives no reason", results)
+    if fault:
+        return Ending(ledger.FAILED, fault, results)
+    return Ending(ledger.DONE, "", results)
+
+
+def fetch_counts(device: RemoteDevice, number: str, job: Job, circuits: BoundCircuits) -> tuple[dict[int, Counts], str]:
     """Return the valid counts of the provider's job with this number, and the first fault of the rest."""
     answer = device.fetch(number, circuits, job.shots)
-    if strangers := set(answer) - set(range(job.circuits)):
-        return {}, f"the answer has a circuit {min(strangers)}, and the job has {job.circuits}"
-    good, fault = {}, ""
-    for place, counts in sorted(answer.items()):
+    unknown = set(answer) - set(range(job.circuits))
+    if unknown:
+        return {}, f"the answer has a circuit {min(unknown)}, and the job has {job.circuits}"
+    valid: dict[int, Counts] = {}
+    fault = ""
+    for index, counts in sorted(answer.items()):
         try:
             from_counts(counts, circuits.qubits, job.shots)
         except ValueError as error:
-            fault = fault or f"its results do not fit, circuit {place}: {error}"
+            fault = fault or f"the counts of circuit {index} do not fit: {error}"
         else:
-            good[place] = counts
-    if len(good) < job.circuits:
-        fault = fault or f"{job.circuits - len(good):,} of {job.size} did not come"
-    return good, fault
+            valid[index] = counts
+    missing = job.circuits - len(valid)
+    if missing:
+        fault = fault or f"{missing:,} of {job.size} did not come"
+    return valid, fault

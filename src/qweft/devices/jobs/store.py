@@ -35,18 +35,34 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the ledger, with times in seconds since 1970 and the calibration of its beginning."""
+    """One row of the ledger.
 
-    token: str  # ours
-    name: str  # as the user gave it
-    device: str  # its `identity()`
+    Args:
+        token: Our id of the job.
+        name: Name of the device, as the user gave it.
+        device: The device's `identity()`.
+        calibration: Calibration of the chip when the job was sent.
+        shots: Shots of each circuit.
+        circuits: Number of circuits.
+        state: One of the states above.
+        job: The provider's id of the job.
+        reason: Why it is in its state, such as the provider's message.
+        cost: What an earlier version, which had price lists, estimated; `None` in new rows.
+        currency: Currency of that.
+        created: Seconds since 1970.
+        changed: Seconds since 1970.
+    """
+
+    token: str
+    name: str
+    device: str
     calibration: str
     shots: int
     circuits: int = 0
     state: str = SENDING
-    job: str | None = None  # the provider's id
+    job: str | None = None
     reason: str = ""
-    cost: float | None = None  # estimates of earlier versions, which had price lists
+    cost: float | None = None
     currency: str = ""
     created: float = field(default_factory=lambda: time.time())
     changed: float = field(default_factory=lambda: time.time())
@@ -59,21 +75,30 @@ class Job:
 
 @dataclass
 class Where:
-    """Conditions of a measurement. Together with a circuit's key they identify a result."""
+    """Conditions of a measurement. Together with a circuit's key they identify a result.
+
+    Args:
+        device: The device's `identity()`.
+        shots: Shots of each circuit.
+        calibration: Calibration of the chip, at sending or at fetching. `None` accepts any.
+        jobs: Tokens of jobs for which a run waited; their results are accepted under any calibration.
+    """
 
     device: str
     shots: int
-    calibration: str | None  # `None` accepts any, as is done for `jobs`, for which a run waited
+    calibration: str | None
     jobs: set[str] = field(default_factory=set)
 
 
-APPLICATION, VERSION = 0x71776A6F, 3
-"""SQLite application id ("qwjo"), which distinguishes the file from other programs' databases; and the schema's."""
+APPLICATION = 0x71776A6F
+"""SQLite application id ("qwjo"), which distinguishes the file from other programs' databases."""
+VERSION = 3
+"""Version of the schema."""
 SYNCHRONOUS = "EXTRA"
 """A finished transaction is on the disk, including the removal of its journal."""
 SECONDS_FOR_OTHERS = 60
 """How long a process waits for another's transaction."""
-COLUMNS = ", ".join(each.name for each in fields(Job))
+COLUMNS = ", ".join(column.name for column in fields(Job))
 SHOTS = "shots INTEGER NOT NULL CHECK (typeof(shots) = 'integer')"
 """SQLite would store NumPy integers as bytes, and queries would never find such rows."""
 SCHEMA = (
@@ -98,7 +123,9 @@ SCHEMA = (
 """`claims` has the circuits of open jobs, each in one of them alone. `losses` has the circuits without a result from an
 ended job, in order of time: from its numbers a run knows which came after its start, whoever ended the job."""
 OF_CIRCUITS = "key IN (SELECT value FROM json_each(?1)) AND device = ?2 AND shots = ?3"
+"""Condition on the rows of some circuits under some conditions."""
 ACCEPTED = "(?4 IS NULL OR ?4 IN (calibration, fetched_under) OR token IN (SELECT value FROM json_each(?5)))"
+"""Condition on the calibration of results, or on the job that they are from."""
 
 
 class Store:
@@ -126,7 +153,7 @@ class Store:
                 db.execute("COMMIT")  # a connection that is closed without it rolls back
         except (sqlite3.DatabaseError, zlib.error, OSError) as error:
             raise DeviceError(
-                f"{self.path} cannot be used ({error}), and nothing is sent without it: make room, end the program "
+                f"{self.path} cannot be used ({error}), and nothing is sent without it; make room, end the program "
                 "that uses it, put a copy in its place, or choose another cache (QWEFT_CACHE)"
             ) from error
         finally:
@@ -139,7 +166,9 @@ class Store:
                 db.execute(statement)
         marks = db.execute("SELECT * FROM pragma_application_id, pragma_user_version").fetchone()
         if marks != (APPLICATION, VERSION):
-            raise DeviceError(f"{self.path} is no ledger of this version of Qweft; choose another cache (QWEFT_CACHE)")
+            raise DeviceError(
+                f"{self.path} is not a ledger of this version of Qweft; choose another cache (QWEFT_CACHE)"
+            )
 
     def _rows(self, query: str, keys: Sequence[str], where: Where, *more: Any) -> list[Any]:
         """Return the rows of a query for these keys, the device, the shots, and more."""
@@ -158,9 +187,11 @@ class Store:
     def keep(self, results: dict[str, Counts], where: Where, token: str | None = None, now: str | None = None) -> None:
         """Store results, of a job that was fetched under the calibration `now`; existing ones stay."""
         calibration = where.calibration or ""
-        under = where.device, where.shots, calibration, now or calibration
-        packed = {key: zlib.compress(json.dumps(counts).encode()) for key, counts in results.items()}
-        rows = [(key, *under, counts, token, time.time()) for key, counts in packed.items()]
+        conditions = where.device, where.shots, calibration, now or calibration
+        rows = []
+        for key, counts in results.items():
+            packed = zlib.compress(json.dumps(counts).encode())
+            rows.append((key, *conditions, packed, token, time.time()))
         with self.transaction() as db:
             db.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -178,6 +209,17 @@ class Store:
         """Record a job that is about to be sent, of circuits without a result and in no open job, on the disk.
 
         It takes none if the caller has not seen all of their losses, because lost circuits are paid for again.
+
+        Args:
+            job: The job, without its number of circuits.
+            circuits: The circuits that the caller wants.
+            where: Conditions under which they are measured.
+            most: Most circuits of a job.
+            approve: Called with the number of circuits before anything is recorded; may raise.
+            seen: Number of the latest loss that the caller has seen. `None` to send lost circuits too.
+
+        Returns:
+            The job with its number of circuits, or `None` if none is left to send.
         """
         keys = circuits.keys()
         with self.transaction() as db:
@@ -189,8 +231,9 @@ class Store:
             job = replace(job, circuits=len(free))
             values = asdict(job) | {"content": pack_circuits(circuits.pick(free))}
             names = ", ".join(values)
-            db.execute(f"INSERT INTO jobs ({names}) VALUES ({', '.join('?' * len(values))})", [*values.values()])
-            claims = [(keys[each], where.device, where.shots, job.token) for each in free]
+            marks = ", ".join("?" * len(values))
+            db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", [*values.values()])
+            claims = [(keys[row], where.device, where.shots, job.token) for row in free]
             db.executemany("INSERT INTO claims VALUES (?, ?, ?, ?)", claims)
         return job
 
@@ -228,16 +271,17 @@ class Store:
     ) -> bool:
         """Store an open job's results and end it, in one transaction. Its other circuits may then be sent again."""
         with self.transaction() as db:
-            job, circuits = self.job(token), self.circuits_of(token)
+            job = self.job(token)
+            circuits = self.circuits_of(token)
             if circuits is None:
                 return False
             keys = circuits.keys()
-            came = {keys[place]: counts for place, counts in (results or {}).items()}
-            self.keep(came, Where(job.device, job.shots, job.calibration), token, now)
+            by_key = {keys[index]: counts for index, counts in (results or {}).items()}
+            self.keep(by_key, Where(job.device, job.shots, job.calibration), token, now)
             if state in PAID:
                 columns = "key, device, shots, token"
                 lost = f"SELECT {columns} FROM claims WHERE token = ? AND key NOT IN (SELECT value FROM json_each(?))"
-                db.execute(f"INSERT INTO losses ({columns}) {lost}", (token, json.dumps(list(came))))
+                db.execute(f"INSERT INTO losses ({columns}) {lost}", (token, json.dumps(list(by_key))))
             db.execute("DELETE FROM claims WHERE token = ?", (token,))
             self.note(token, reason, state=state, content=b"")
         return True

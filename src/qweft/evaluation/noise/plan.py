@@ -83,7 +83,7 @@ def make_grid(config: NoiseConfig) -> Grid:
     settings = tuple(Setting(each, scale) for scale in scales for each in shots)
     most = config.max_circuits
     mitigation = make_mitigation(config.readout, tuple(config.zne) if config.zne else None, config.extrapolation)
-    budget = CircuitBudget(first.name, most and most * len(settings))
+    budget = CircuitBudget(most and most * len(settings))
     return Grid(devices, settings, devices[1.0].identity(), has_noise, budget, mitigation)
 
 

@@ -17,7 +17,6 @@ from qweft.devices.device import (
     RemoteDevice,
     UnavailableError,
 )
-from qweft.devices.providers.qiskit.simulators import compile_form, parameter_values
 from qweft.internals.providers import instance_of
 
 MEANINGS = (
@@ -77,6 +76,8 @@ class IBMDevice(RemoteDevice):
 
     def submit(self, circuits: BoundCircuits, shots: int, token: str) -> str:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+        from qweft.devices.providers.qiskit.compilation import compile_form, parameter_values
 
         with self.translate_errors("preparing"):
             if circuits.form not in self._compiled:
