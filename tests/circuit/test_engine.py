@@ -7,7 +7,6 @@ import torch
 from qweft.circuit import (
     Circuit,
     Gate,
-    compiled,
     crz_ring_ansatz,
     dense,
     engine,
@@ -16,6 +15,7 @@ from qweft.circuit import (
     precision,
 )
 from qweft.circuit.alternating import alternating_form, basis_signs
+from qweft.circuit.cpu import compiled
 from qweft.circuit.dense import eigenbasis
 
 SHAPES = [(qubits, layers, reupload) for qubits in range(1, 9) for layers in range(1, 5) for reupload in (True, False)]
