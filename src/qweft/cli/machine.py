@@ -102,23 +102,21 @@ def _jobs(call: "Call") -> None:
         call.answer([vars(job) for job in jobs], lambda: manage.job_table(jobs))
         return
 
-    messages = [""]
     if verb == "show":
-        jobs = [store.job(*words)]
+        answers = [(store.job(*words), "")]
     elif verb == "fetch":
-        fetched = manage.fetch(store, *words)
-        jobs = [job for job, _ in fetched]
-        messages = [message for _, message in fetched]
+        answers = manage.fetch(store, *words)
     else:
-        action = getattr(manage, verb)
-        jobs = [action(store, *words)]
+        action = getattr(manage, verb)  # adopt, forget or cancel
+        answers = [(action(store, *words), "")]
 
     records = []
     parts: list[Any] = []
-    for job, message in zip(jobs, messages, strict=True):
-        records.append(vars(job) | ({"said": message} if message else {}))
+    for job, message in answers:
+        records.append(dict(vars(job)))
         parts.append(manage.table_of_one(job))
         if message:
+            records[-1]["said"] = message
             parts.append(message)
     call.answer(records, lambda: Group(*parts))
 

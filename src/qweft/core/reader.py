@@ -101,6 +101,8 @@ class Reader:
 
     def type_below(self, kind: Any, key: str, name: str) -> Any:
         """Return the type of a key below a type; raises if there is no such key."""
+        if kind is Any:
+            return Any
         if is_mapping(kind):
             return value_type(kind)
         types = field_types(kind)
