@@ -41,18 +41,18 @@ def test_an_adapter_is_trained_judged_and_exported(trained, folder):
     assert judged.rows == 4 and len(judged.answers) == 1
     assert judged.loss == pytest.approx(trained.loss, abs=1e-5)
     assert judged.scores["loss"] == pytest.approx(judged.loss - judged.base_loss)
-    made = export(trained.adapter, to="lora", force=True)
-    assert made.loss == pytest.approx(trained.loss, abs=1e-4) and made.rank == 2
-    assert (made.output / "adapter_model.safetensors").is_file()
+    exported = export(trained.adapter, to="lora", force=True)
+    assert exported.loss == pytest.approx(trained.loss, abs=1e-4) and exported.rank == 2
+    assert (exported.output / "adapter_model.safetensors").is_file()
 
 
 def test_methods_are_compared(folder, data):
     lora, mpo = {"adapter": {"peft_type": "LORA", "r": 1}}, {"adapter": {"preset": "mpo", "r": 2}}
     config = {"methods": {"lora": lora, "mpo": mpo}, "seeds": [0, 1], "recommend": True}
-    found = compare(config, model=folder / "model", data=data, output=folder / "compared", seeds=[0], **SMALL)
-    assert {"lora", "mpo"} <= found.losses.keys() and found.method in ("lora", "mpo")
-    assert found.method in found.conclusion and found.report.is_file()
-    assert (found.adapter / "adapter_model.safetensors").is_file()
+    compared = compare(config, model=folder / "model", data=data, output=folder / "compared", seeds=[0], **SMALL)
+    assert {"lora", "mpo"} <= compared.losses.keys() and compared.method in ("lora", "mpo")
+    assert compared.method in compared.conclusion and compared.report.is_file()
+    assert (compared.adapter / "adapter_model.safetensors").is_file()
 
 
 def test_a_file_is_read_and_keywords_win_over_it(tmp_path):

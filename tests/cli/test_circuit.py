@@ -24,7 +24,7 @@ def adapter(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def adapter_with(tmp_path_factory):
     """Adapters of other cores, each made once."""
     folders = {}
 
@@ -61,13 +61,13 @@ def angles_in_file(adapter, layer=LAYER):
 def test_it_needs_no_base_model(adapter, capsys, monkeypatch):
     monkeypatch.setattr("qweft.inspect.circuit_view.run.model_of", None)
     monkeypatch.setattr("qweft.inspect.circuit_view.run.load_model", None)
-    found = read(capsys, adapter, "--layer", LAYER)
-    assert found["layer"] == LAYER and found["core"] == "quantum_linear"
-    assert found["circuit"]["qubits"] == 3 and found["circuit"]["layers"] == 2
-    assert torch.equal(torch.tensor(found["angles"], dtype=torch.float64), angles_in_file(adapter).double())
-    gates = [tuple(gate.values()) for gate in found["circuit"]["gates"]]
+    view = read(capsys, adapter, "--layer", LAYER)
+    assert view["layer"] == LAYER and view["core"] == "quantum_linear"
+    assert view["circuit"]["qubits"] == 3 and view["circuit"]["layers"] == 2
+    assert torch.equal(torch.tensor(view["angles"], dtype=torch.float64), angles_in_file(adapter).double())
+    gates = [tuple(gate.values()) for gate in view["circuit"]["gates"]]
     assert gates == [(g.name, list(g.wires), g.source, g.index, g.scale) for g in crz_ring_ansatz(3, 2).gates]
-    assert found["written"]["gates"] == {"ry": 18, "crz": 12} and found["compiled"] is None
+    assert view["written"]["gates"] == {"ry": 18, "crz": 12} and view["compiled"] is None
 
 
 @pytest.mark.parametrize("name", ["layers.1.self_attn.v_proj", "1.self_attn.v_proj", "*.1.*.v_proj", LAYER])
@@ -105,14 +105,12 @@ def by_another_way(adapter, layer):
 
 @pytest.mark.parametrize("layer", [LAYER, "model.layers.0.self_attn.q_proj"])
 def test_tokens_by_an_independent_route(adapter, capsys, layer):
-    found = read(capsys, adapter, "--layer", layer, "--tokens", TEXT)
+    view = read(capsys, adapter, "--layer", layer, "--tokens", TEXT)
     ids, c, q = by_another_way(adapter, layer)
-    assert [token["id"] for token in found["tokens"]] == ids
-    assert [token["place"] for token in found["tokens"]] == list(range(len(ids)))
-    assert "".join(token["text"] for token in found["tokens"]).replace(" ", "") == TEXT.replace(" ", "")
-    values = {
-        name: torch.tensor([token[name] for token in found["tokens"]], dtype=torch.float64) for name in ("c", "q")
-    }
+    assert [token["id"] for token in view["tokens"]] == ids
+    assert [token["place"] for token in view["tokens"]] == list(range(len(ids)))
+    assert "".join(token["text"] for token in view["tokens"]).replace(" ", "") == TEXT.replace(" ", "")
+    values = {name: torch.tensor([token[name] for token in view["tokens"]], dtype=torch.float64) for name in ("c", "q")}
     torch.testing.assert_close(values["c"], c.detach(), rtol=1e-6, atol=1e-6)  # the layer's own c is float32
     torch.testing.assert_close(values["q"], q.detach(), rtol=0, atol=5e-6)
     angles = angles_in_file(adapter, layer).double()
@@ -122,21 +120,21 @@ def test_tokens_by_an_independent_route(adapter, capsys, layer):
 
 
 @pytest.mark.parametrize("core", ["frozen_linear", "product", "quantum_weighted"])
-def test_twins_that_are_circuits(made, capsys, core):
+def test_twins_that_are_circuits(adapter_with, capsys, core):
     layer = "model.layers.0.self_attn.q_proj"
-    found = read(capsys, made(core), "--layer", layer, "--tokens", TEXT)
+    view = read(capsys, adapter_with(core), "--layer", layer, "--tokens", TEXT)
     circuit = crz_ring_ansatz(2, 2)
     circuit = unentangled(circuit)[0] if core == "product" else circuit
-    assert len(found["circuit"]["gates"]) == len(circuit.gates)
-    assert found["angles_trained"] == (core != "frozen_linear")
-    _, _, q = by_another_way(made(core), layer)
-    values = torch.tensor([token["q"] for token in found["tokens"]], dtype=torch.float64)
+    assert len(view["circuit"]["gates"]) == len(circuit.gates)
+    assert view["angles_trained"] == (core != "frozen_linear")
+    _, _, q = by_another_way(adapter_with(core), layer)
+    values = torch.tensor([token["q"] for token in view["tokens"]], dtype=torch.float64)
     torch.testing.assert_close(values, q.detach(), rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("core", ["mlp_linear", "fourier_linear", "linear"])
-def test_cores_without_circuit(made, capsys, core):
-    assert f"core {core} (" in refused(capsys, made(core), "--layer", "x")
+def test_cores_without_circuit(adapter_with, capsys, core):
+    assert f"core {core} (" in refused(capsys, adapter_with(core), "--layer", "x")
 
 
 def test_exports_read_back(adapter, capsys, tmp_path):
@@ -145,11 +143,11 @@ def test_exports_read_back(adapter, capsys, tmp_path):
 
     token = ["--tokens", TEXT, "--token", "2"]
     file = tmp_path / "new" / "x.qasm"
-    found = read(capsys, adapter, "--layer", LAYER, *token, "--export", "qasm2", "--output", str(file))
-    assert found["files"] == [str(file)]
+    view = read(capsys, adapter, "--layer", LAYER, *token, "--export", "qasm2", "--output", str(file))
+    assert view["files"] == [str(file)]
     state = Statevector(qasm2.load(file).remove_final_measurements(inplace=False))
     probabilities = [state.probabilities([qubit]) for qubit in range(3)]
-    assert [p[0] - p[1] for p in probabilities] == pytest.approx(found["tokens"][0]["q"], abs=1e-6)
+    assert [p[0] - p[1] for p in probabilities] == pytest.approx(view["tokens"][0]["q"], abs=1e-6)
     open_file = tmp_path / "x.qasm3"
     shown(capsys, adapter, "--layer", LAYER, "--export", "qasm3", "--output", str(open_file))
     text = open_file.read_text()

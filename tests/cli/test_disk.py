@@ -9,7 +9,7 @@ import torch
 from qweft.cli.main import main
 from qweft.core.errors import memory_said, saying_when_stopped
 from qweft.training import loop
-from tests.cli.test_stopped import place, words_of  # noqa: F401
+from tests.cli.test_stopped import words_of, workplace  # noqa: F401
 
 
 def said_of(monkeypatch, capsys, error, kept=None):
@@ -31,8 +31,8 @@ def said_of(monkeypatch, capsys, error, kept=None):
 )
 def test_a_file_that_a_disk_refuses(monkeypatch, capsys, number, way):
     error = OSError(number, os.strerror(number), "runs/a/run.json")
-    said = said_of(monkeypatch, capsys, error)
-    assert "runs/a/run.json" in said and way in said and said.endswith("then give the same command again")
+    message = said_of(monkeypatch, capsys, error)
+    assert "runs/a/run.json" in message and way in message and message.endswith("then give the same command again")
     kept = "2 of 5 runs are kept in runs/a"
     assert said_of(monkeypatch, capsys, error, lambda: kept).endswith(kept)
 
@@ -57,9 +57,9 @@ def test_want_of_memory_is_known(error, is_known):
 
 
 @pytest.mark.parametrize(("command", "kept"), [("train", "nothing was kept"), ("compare", "finished runs are kept")])
-def test_a_training_without_memory_says_what_is_kept(place, tmp_path, monkeypatch, capsys, command, kept):  # noqa: F811
+def test_a_training_without_memory_says_what_is_kept(workplace, tmp_path, monkeypatch, capsys, command, kept):  # noqa: F811
     monkeypatch.setattr(loop, "_find_bases", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(CUDA)))
-    assert main(words_of(command, place, tmp_path / "out")) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert CUDA in said and "lower training.batch_size (now 2)" in said
-    assert f"; {kept}" in said
+    assert main(words_of(command, workplace, tmp_path / "out")) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert CUDA in message and "lower training.batch_size (now 2)" in message
+    assert f"; {kept}" in message

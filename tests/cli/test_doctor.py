@@ -11,10 +11,10 @@ from qweft.cli.main import main
 
 def test_a_sound_machine(capsys):
     assert main(["doctor", "--json"]) == 0
-    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
-    assert not [name for name, each in found.items() if each["state"] == "fault"]
-    assert {"python", "torch", "model cache", "train, save, load"} <= set(found)
-    assert "when loaded again" in found["train, save, load"]["said"]
+    findings = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert not [name for name, each in findings.items() if each["state"] == "fault"]
+    assert {"python", "torch", "model cache", "train, save, load"} <= set(findings)
+    assert "when loaded again" in findings["train, save, load"]["said"]
 
 
 def test_a_fault_is_told_and_the_exit_status_says_so(capsys, monkeypatch):
@@ -36,10 +36,10 @@ def test_a_version_out_of_range_and_a_package_that_is_missing(monkeypatch):
             "numba>=99; extra == 'fast'",
         ],
     )
-    found = {each.name: each for each in doctor.packages()}
-    assert found["torch"].state == "fault" and "pip install 'torch>=99'" in found["torch"].said
-    assert found["no-such-package"].state == "fault" and "not installed" in found["no-such-package"].said
-    assert found["rich"].state == "ok" and "numba" not in found
+    findings = {each.name: each for each in doctor.packages()}
+    assert findings["torch"].state == "fault" and "pip install 'torch>=99'" in findings["torch"].said
+    assert findings["no-such-package"].state == "fault" and "not installed" in findings["no-such-package"].said
+    assert findings["rich"].state == "ok" and "numba" not in findings
 
 
 def test_circuits_that_differ_are_a_fault(monkeypatch):

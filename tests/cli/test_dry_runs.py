@@ -18,7 +18,7 @@ LORA = "{peft_type: LORA, r: 2, target_modules: [q_proj]}"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def workplace(tmp_path_factory):
     """Config files, and the folder of a tiny run."""
     root = tmp_path_factory.mktemp("dry")
     shared = COMPARISON.format(model=save_tiny_model(root / "model"), rows=save_rows(root / "rows.jsonl"))
@@ -31,14 +31,14 @@ def place(tmp_path_factory):
     return root
 
 
-def commands(place):
-    adapter = str(place / "run" / "adapter")
+def commands(workplace):
+    adapter = str(workplace / "run" / "adapter")
     return {
-        "train": [str(place / "run.yaml"), "--output", "out"],
-        "compare": [str(place / "compare.yaml"), "--output", "out"],
-        "tune": [str(place / "compare.yaml"), "--output", "out"],
-        "evaluate": [adapter, "--evaluation.metrics", "reasoning", "--evaluation.forgetting", str(place / "more.jsonl"),
-                     "--evaluation.forgetting_rows", "3"],
+        "train": [str(workplace / "run.yaml"), "--output", "out"],
+        "compare": [str(workplace / "compare.yaml"), "--output", "out"],
+        "tune": [str(workplace / "compare.yaml"), "--output", "out"],
+        "evaluate": [adapter, "--evaluation.metrics", "reasoning", "--evaluation.forgetting_rows", "3",
+                     "--evaluation.forgetting", str(workplace / "more.jsonl")],
         "inspect": [adapter, "--output", "found.json"],
         "export": [adapter, "--output", "out"],
         "push": [adapter, "--repository", "me/mine", "--base-model", "owner/base"],
@@ -57,32 +57,32 @@ SAID = {
 
 
 @pytest.mark.parametrize("command", SAID)
-def test_it_says_what_would_be_done_and_leaves_nothing(place, tmp_path, monkeypatch, capsys, command):
-    save_rows(place / "more.jsonl")
+def test_it_says_what_would_be_done_and_leaves_nothing(workplace, tmp_path, monkeypatch, capsys, command):
+    save_rows(workplace / "more.jsonl")
     monkeypatch.chdir(tmp_path)
-    before = sorted(place.rglob("*"))
-    assert main([command, *commands(place)[command], "--dry-run"]) == 0
+    before = sorted(workplace.rglob("*"))
+    assert main([command, *commands(workplace)[command], "--dry-run"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     for words in SAID[command]:
         assert words in out
-    assert not list(tmp_path.iterdir()) and sorted(place.rglob("*")) == before
+    assert not list(tmp_path.iterdir()) and sorted(workplace.rglob("*")) == before
 
 
 @pytest.mark.parametrize("command", ["train", "compare", "tune", "export"])
-def test_an_output_that_cannot_be_written_is_found(place, tmp_path, monkeypatch, capsys, command):
+def test_an_output_that_cannot_be_written_is_found(workplace, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    given = [word if word != "out" else "file/deep/out" for word in commands(place)[command]]
+    given = [word if word != "out" else "file/deep/out" for word in commands(workplace)[command]]
     assert main([command, *given, "--dry-run"]) == 2
     assert "cannot be written (" in capsys.readouterr().err
-    given = [word if word != "out" else "new/deep/out" for word in commands(place)[command]]
+    given = [word if word != "out" else "new/deep/out" for word in commands(workplace)[command]]
     assert main([command, *given, "--dry-run"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("command", ["evaluate", "inspect", "export"])
-def test_it_can_be_had_as_json(place, tmp_path, monkeypatch, capsys, command):
-    save_rows(place / "more.jsonl")
+def test_it_can_be_had_as_json(workplace, tmp_path, monkeypatch, capsys, command):
+    save_rows(workplace / "more.jsonl")
     monkeypatch.chdir(tmp_path)
-    assert main([command, *commands(place)[command], "--dry-run", "--json"]) == 0
+    assert main([command, *commands(workplace)[command], "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dry_run"][0].startswith("adapter ")

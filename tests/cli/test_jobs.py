@@ -22,8 +22,8 @@ def token(cloud):
     """A job that is being sent, of which nobody knows whether it was taken."""
     store, name = Store(), f"fake:{cloud.path}"
     where = Where(name, 20, "monday")
-    for place, token in enumerate(("qweft-1", "qweft-2")):
-        pair = circuits(2 * place, 2 * place + 1)
+    for index, token in enumerate(("qweft-1", "qweft-2")):
+        pair = circuits(2 * index, 2 * index + 1)
         store.claim(Job(token, name, name, "monday", 20), pair, where, None, lambda count: None)
     return "qweft-1"
 
@@ -94,8 +94,8 @@ def test_what_cannot_be_done(cloud, token, capsys, argv, words):
 def test_devices(cloud, capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyqpanda3" else name)
     assert main(["devices", "--json"]) == 0
-    found = {entry["name"]: entry for entry in rows(capsys)}
-    assert found["exact"]["missing"] == []
-    assert found["origin:cpu"]["install"] == "pip install '.[origin]'"
+    devices = {entry["name"]: entry for entry in rows(capsys)}
+    assert devices["exact"]["missing"] == []
+    assert devices["origin:cpu"]["install"] == "pip install '.[origin]'"
     assert main(["devices"]) == 0
     assert "pip install '.[origin]'" in capsys.readouterr().out

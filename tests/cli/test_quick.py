@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 from qweft.cli.main import COMMANDS
 from qweft.core.records import write_record
@@ -40,7 +42,7 @@ class Finder:  # find_spec still answers, as it tells whether a package is insta
 sys.meta_path.insert(0, Finder())
 from qweft.cli.main import main
 
-found = []
+outcomes = []
 for words in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -50,8 +52,8 @@ for words in json.load(sys.stdin):
             status = f"imports {heavy}"
         except SystemExit as done:
             status = done.code
-    found.append([status, out.getvalue(), err.getvalue()])
-print(json.dumps(found))
+    outcomes.append([status, out.getvalue(), err.getvalue()])
+print(json.dumps(outcomes))
 """
 
 ANSWERED = [
@@ -180,14 +182,12 @@ REFUSED |= {f"{command} wrong-{number}.yaml": key for number, (command, _, key) 
 
 
 def words_of(line):
+    """The words of a line, in which a backslash holds a space."""
     return [word.replace("\0", " ") for word in line.replace("\\ ", "\0").split(" ")]
 
 
 def save_adapter(folder, config, weights=None):
     """A folder as PEFT saves it, with one tensor, and without PEFT."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(config if isinstance(config, str) else json.dumps(config))
     key = "base_model.model.model.layers.0.self_attn.q_proj.qwthn_core.angles"
@@ -196,70 +196,88 @@ def save_adapter(folder, config, weights=None):
         (folder / "adapter_model.safetensors").write_bytes(weights)
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    place = tmp_path_factory.mktemp("quick")
-    save_rows(place / "rows.jsonl")
-    for name in ("empty", "config", "res"):
-        (place / name).mkdir()
-    (place / "config" / "config.json").write_text("{}")
-    (place / "model").mkdir()
-    (place / "model" / "config.json").write_text("{}")
-    (place / "model" / "model.safetensors").write_bytes(b"")
-    (place / "res" / "results.json").write_text('{"runs": [{}]}')
-    qwthn = {
-        "peft_type": "QWTHN",
-        "preset": None,
-        "r": 2,
-        "core": "quantum_linear",
-        "base_model_name_or_path": "./model",
-    }
-    shared = {"model": {"name": "./model"}, "data": {"source": "rows.jsonl"}}
-    cache = str(tmp_path_factory.mktemp("cache"))
+SHARED = {"model": {"name": "./model"}, "data": {"source": "rows.jsonl"}}
+QWTHN = {
+    "peft_type": "QWTHN",
+    "preset": None,
+    "r": 2,
+    "core": "quantum_linear",
+    "base_model_name_or_path": "./model",
+}
+ADAPTERS = {
+    "run": (QWTHN, None),
+    "peft": ({**QWTHN, "peft_type": "LORA"}, None),
+    "wrong": ({**QWTHN, "r": 0}, None),
+    "damaged": ("{", None),
+    "cut": (QWTHN, b"short"),
+    "badrun": (QWTHN, None),
+}
+"""Runs by name: the config and the weights of their adapters."""
+
+
+def record_of_a_run(folder, cache):
+    """The record of a run, marked as this user's."""
     with pytest.MonkeyPatch.context() as patch:  # where the key of this user's records is
         patch.setenv("QWEFT_CACHE", cache)
-        write_record(place / "record.json", {"config": shared}, "config")
-    record = (place / "record.json").read_text()
-    (place / "record.json").unlink()
-    for name, config, weights in (
-        ("run", qwthn, None),
-        ("peft", {**qwthn, "peft_type": "LORA"}, None),
-        ("wrong", {**qwthn, "r": 0}, None),
-        ("damaged", "{", None),
-        ("cut", qwthn, b"short"),
-        ("badrun", qwthn, None),
-    ):
-        save_adapter(place / name / "adapter", config, weights)
-        (place / name / "run.json").write_text(record if name != "badrun" else "[")
-    lora, qtha = {"peft_type": "LORA", "r": 4}, {"preset": "qtha", "r": 4}
-    methods = {"lora": {"adapter": lora}, "qtha": {"adapter": qtha}}
-    sizes = {"methods": {"qtha": methods["qtha"]}, "space": {"r": {"values": [2, 4]}}}
-    (place / "compare.yaml").write_text(yaml.safe_dump({**shared, "methods": methods}))
-    (place / "sizes.yaml").write_text(yaml.safe_dump({**shared, **sizes}))
+        write_record(folder / "record.json", {"config": SHARED}, "config")
+    record = (folder / "record.json").read_text()
+    (folder / "record.json").unlink()
+    return record
+
+
+def fill(folder, cache):
+    """Write what the command lines name: rows, models, runs and configs."""
+    save_rows(folder / "rows.jsonl")
+    for name in ("empty", "config", "res", "model"):
+        (folder / name).mkdir()
+    for name in ("config", "model"):
+        (folder / name / "config.json").write_text("{}")
+    (folder / "model" / "model.safetensors").write_bytes(b"")
+    (folder / "res" / "results.json").write_text('{"runs": [{}]}')
+    record = record_of_a_run(folder, cache)
+    for name, (config, weights) in ADAPTERS.items():
+        save_adapter(folder / name / "adapter", config, weights)
+        (folder / name / "run.json").write_text("[" if name == "badrun" else record)
+    lora = {"adapter": {"peft_type": "LORA", "r": 4}}
+    qtha = {"adapter": {"preset": "qtha", "r": 4}}
+    configs = {
+        "compare": {"methods": {"lora": lora, "qtha": qtha}},
+        "sizes": {"methods": {"qtha": qtha}, "space": {"r": {"values": [2, 4]}}},
+    }
+    for name, keys in configs.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**SHARED, **keys}))
     for number, (_, text, _) in enumerate(WRONG):
-        (place / f"wrong-{number}.yaml").write_text(text)
-    before = sorted(place.rglob("*"))
+        (folder / f"wrong-{number}.yaml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Exit status, output and errors of each line, all run in one process; they leave their folder as it was."""
+    folder = tmp_path_factory.mktemp("quick")
+    cache = str(tmp_path_factory.mktemp("cache"))
+    fill(folder, cache)
+    before = sorted(folder.rglob("*"))
     lines = [*ANSWERED, *REFUSED]
     paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2])])
     done = subprocess.run(
-        [sys.executable, "-c", RUNNER], input=json.dumps(list(map(words_of, lines))), cwd=place, timeout=600,
+        [sys.executable, "-c", RUNNER], input=json.dumps(list(map(words_of, lines))), cwd=folder, timeout=600,
         env={**os.environ, "PYTHONPATH": paths, "QWEFT_CACHE": cache},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert sorted(place.rglob("*")) == before
+    assert sorted(folder.rglob("*")) == before
     return dict(zip(lines, json.loads(done.stdout), strict=True))
 
 
 @pytest.mark.parametrize("line", ANSWERED)
-def test_lists_and_help_import_nothing_heavy(found, line):
-    status, out, _ = found[line]
+def test_lists_and_help_import_nothing_heavy(outcomes, line):
+    status, out, _ = outcomes[line]
     assert (status, bool(out)) == (0, True)
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_a_refusal_imports_nothing_heavy(found, line):
-    status, out, err = found[line]
+def test_a_refusal_imports_nothing_heavy(outcomes, line):
+    status, out, err = outcomes[line]
     assert (status, out) == (2, ""), err
     assert err.startswith("qweft: error: ") and err.count("\n") == 1
     assert REFUSED[line] in err

@@ -54,7 +54,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused")
     save_tiny_model(folder / "model")
     save_rows(folder / "rows.jsonl")
@@ -90,7 +90,7 @@ def all_files(folder):
 @pytest.mark.parametrize(
     ("case", "there"), [(case, False) for case in CASES] + [(case, True) for case in CASES if case not in JUDGED]
 )
-def test_a_refused_command_leaves_nothing(place, tmp_path, capsys, case, there):
+def test_a_refused_command_leaves_nothing(workplace, tmp_path, capsys, case, there):
     words = CASES[case]
     output = tmp_path / "new" / "deeper"
     if there:
@@ -98,6 +98,6 @@ def test_a_refused_command_leaves_nothing(place, tmp_path, capsys, case, there):
         (output / "worker-2.log").write_text("mine")
     if words[0] != "push" and "--output" not in words:
         words = [*words, "--output", str(output / "file" if words[0] in ("inspect", "circuit") else output)]
-    before = all_files(place), all_files(tmp_path)
+    before = all_files(workplace), all_files(tmp_path)
     assert main(words) == 2, capsys.readouterr()
-    assert (all_files(place), all_files(tmp_path)) == before
+    assert (all_files(workplace), all_files(tmp_path)) == before

@@ -88,8 +88,8 @@ WRONG = [
 def test_what_is_wrong_is_found_as_the_command_finds_it(name, text, expected):
     tree = yaml_file.load(text, "x")
     assert refused(name, tree) is not None
-    said = [error.message for error in validator(name).iter_errors(tree)]
-    assert any(expected in each for each in said), said
+    messages = [error.message for error in validator(name).iter_errors(tree)]
+    assert any(expected in each for each in messages), messages
 
 
 def test_a_plain_no_is_a_choice_of_that_name(tmp_path):

@@ -21,7 +21,7 @@ CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_mo
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def workplace(tmp_path_factory):
     """A folder with a tiny model, rows, an adapter with a circuit, and a config of each command that trains."""
     folder = tmp_path_factory.mktemp("stopped")
     shared = {
@@ -43,13 +43,13 @@ def place(tmp_path_factory):
     return folder
 
 
-def words_of(command, place, output):
+def words_of(command, workplace, output):
     """A command line of the command that writes to the output folder."""
     if command in ("export", "evaluate"):
         more = ["--force"] if command == "export" else ["--device", "exact"]
-        return [command, str(place / "run" / "adapter"), "--output", str(output), *more]
+        return [command, str(workplace / "run" / "adapter"), "--output", str(output), *more]
     name = "tune" if command == "sizes" else command
-    return [name, str(place / f"{command}.yaml"), "--output", str(output)]
+    return [name, str(workplace / f"{command}.yaml"), "--output", str(output)]
 
 
 def hold(output, command, released):
@@ -72,13 +72,13 @@ def hold(output, command, released):
 
 @needs_fork
 @pytest.mark.parametrize("command", ["train", "compare", "export"])
-def test_a_folder_that_is_written_is_refused_with_its_holder(place, tmp_path, capsys, command):
+def test_a_folder_that_is_written_is_refused_with_its_holder(workplace, tmp_path, capsys, command):
     output, released = tmp_path / "out", tmp_path / "released"
     process = hold(output, command, released)
     before = sorted(tmp_path.rglob("*"))
-    assert main(words_of(command, place, output)) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert f"output {output} is in use by qweft {command} (process {process.number} on " in said
+    assert main(words_of(command, workplace, output)) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"output {output} is in use by qweft {command} (process {process.number} on " in message
     assert sorted(tmp_path.rglob("*")) == before
     released.touch()
     assert process.ended(60) == 0
@@ -111,27 +111,27 @@ STOPS = {
 
 
 @pytest.mark.parametrize("case", STOPS)
-def test_a_signal_ends_the_command_and_it_says_what_is_kept(place, tmp_path, monkeypatch, capsys, case):
+def test_a_signal_ends_the_command_and_it_says_what_is_kept(workplace, tmp_path, monkeypatch, capsys, case):
     command, options, step, kept = STOPS[case]
     number = signal.SIGTERM if len(case) % 2 else signal.SIGHUP
     if step:
         signal_at(monkeypatch, step, number)
     else:
         monkeypatch.setattr(saved, "put_on", lambda *_: (os.kill(os.getpid(), number), time.sleep(1)))
-    words = [*words_of(command, place, tmp_path / "out"), *options]
+    words = [*words_of(command, workplace, tmp_path / "out"), *options]
     assert main(words) == 128 + number
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith(f"qweft: stopped by {signal.Signals(number).name}; {kept}")
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"qweft: stopped by {signal.Signals(number).name}; {kept}")
     assert not list(tmp_path.rglob(f"{CLAIM}*"))
     assert (tmp_path / "out").exists() == (bool(step) and kept != "nothing was kept")
     assert signal.getsignal(number) == signal.SIG_DFL
     if step and command != "train":
         monkeypatch.undo()
-        assert main(words) == 0  # as it said
+        assert main(words) == 0  # as it message
 
 
 @needs_fork
-def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
+def test_a_second_signal_ends_a_clean_up_that_hangs(workplace, tmp_path):
     started = tmp_path / "cleaning"
 
     def hang(*_):
@@ -144,7 +144,7 @@ def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
 
     def work():
         saved.put_on = hang
-        return main(words_of("evaluate", place, tmp_path / "out"))
+        return main(words_of("evaluate", workplace, tmp_path / "out"))
 
     process = Forked(work, tmp_path / "said")
     while not started.exists():
@@ -154,9 +154,9 @@ def test_a_second_signal_ends_a_clean_up_that_hangs(place, tmp_path):
     assert process.ended(60) == -signal.SIGTERM
 
 
-def test_two_real_trainings_of_one_folder(place, tmp_path):
+def test_two_real_trainings_of_one_folder(workplace, tmp_path):
     """The second one is refused while the first one runs, and not once the first one was killed."""
-    words = [*words_of("train", place, tmp_path / "out"), "--training.max_steps", "100000"]
+    words = [*words_of("train", workplace, tmp_path / "out"), "--training.max_steps", "100000"]
     first = subprocess.Popen([sys.executable, "-m", "qweft", *words], stdout=subprocess.PIPE, text=True)
     try:
         while "training" not in first.stdout.readline():
@@ -166,5 +166,5 @@ def test_two_real_trainings_of_one_folder(place, tmp_path):
         first.kill()
         first.wait()
     assert (tmp_path / "out" / CLAIM).exists()  # the file is there, and the lock is not
-    assert main(words_of("train", place, tmp_path / "out")) == 0
+    assert main(words_of("train", workplace, tmp_path / "out")) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"adapter", "run.json"}

@@ -13,6 +13,9 @@ from qweft.data.formats import describe_formats
 if TYPE_CHECKING:
     from qweft.cli.call import Call
 
+# Each command checks what it can before it imports PyTorch and transformers, which take seconds: a mistyped option is
+# told at once. So imports stand where their part of the work begins.
+
 RUN_CONFIG = "qweft.training.config:RunConfig"
 RECOMMENDED = """
 For SmolLM2-135M on dialogues an adapter that is no preset is recommended: LoRA of rank 1 on all linear layers.
@@ -53,7 +56,7 @@ def _train(call: "Call") -> None:
     from qweft.training.run import train
 
     trained = train(config)
-    if is_first_process():
+    if is_first_process():  # of those that accelerate or torchrun started
         show_adapter(trained.adapter_folder)
 
 
@@ -131,6 +134,7 @@ def _check_data_is_named_once(call: "Call", sources: list[str], options: dict[st
 )
 def _evaluate(call: "Call") -> None:
     folder = call.folder
+    # sections override the config of the training run; other options are about circuits measured on a device
     options, sections = call.given_apart("model", "data", "evaluation")
     if "device" in options:
         _measure(call, folder, options, sections)
@@ -166,7 +170,7 @@ def _measure(call: "Call", folder: Path, options: dict[str, Any], sections: dict
     from qweft.evaluation.noise.run import evaluate_on_device
 
     console = Console(stderr=call.wants_json)
-    agrees = None if call.is_dry else "yes" in call.flags
+    agrees = None if call.is_dry else "yes" in call.flags  # None: say what it would take, and send nothing
     call.answer(evaluate_on_device(folder, sections, config, call.line, console, yes=agrees))
 
 
@@ -327,7 +331,7 @@ def _export(call: "Call") -> None:
     from qweft.exporting.run import export
 
     report = export(folder, options, force)
-    call.answer(report)
+    call.answer(report)  # also of an export that loses too much: the report says how much
     if not force:
         report.check()
     if not call.wants_json:

@@ -36,6 +36,7 @@ class Call:
     flags: set[str] = field(default_factory=set)  # options without a value that were given, `help` among them
     options: list[tuple[str, str | None]] = field(default_factory=list)  # names of keys as typed, each with its text
     values: dict[str, str] = field(default_factory=dict)  # the texts of options that are no key of the config
+    # as it is before --json sends all that is printed to standard error
     stdout: IO[str] = field(default_factory=lambda: sys.stdout)
 
     @property
@@ -67,6 +68,7 @@ class Call:
         tree = {} if tree is None else tree
         self._check_exclusive()
         other_options = {**self.command.flags, **self.command.values}
+        # flags and values are suggested too, where a mistyped option is like one of them
         reader = OptionReader(config_class or self.command.options, flags=other_options)
         for name, text in self.options:
             reader.put(tree, name, text)
@@ -100,7 +102,7 @@ class Call:
         """Return the config that the file and the options, which win over it, describe."""
         kind = config_class or self.command.options
         file = self.targets[0] if self.targets else None
-        if "from" in self.values:
+        if "from" in self.values:  # in place of a file: what compare wrote for its winner
             file = winner_config(self.values["from"], self.targets)
         tree: dict[str, Any] = {}
         if file is not None:

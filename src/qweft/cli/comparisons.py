@@ -102,7 +102,7 @@ def _compare(call: "Call") -> None:
     from qweft.comparison.search.starter import that_ship
     from qweft.comparison.timing import budget_of
 
-    config = that_ship(comparison_of(call)[0], show)
+    config = that_ship(comparison_of(call)[0], show)  # without methods that must_ship leaves out
     seconds = budget_of(config.budget).seconds
     trains = "train" in call.flags
     if trains:
@@ -193,6 +193,7 @@ def _comparison_of_data(call: "Call", names: list[str] | None) -> tuple["Compari
         else:
             changing.append(option)
 
+    # the model, the preset and the budget decide which methods there are; all else changes the config made of them
     chosen = replace(call, options=choosing).given()
     options: CompareOptions = build(CompareOptions, {"methods": {}, **chosen}, "command line")
     preset = options.preset or "quick"

@@ -95,7 +95,7 @@ def _add_option(call: Call, word: str, waiting: list[str]) -> None:
         value = waiting.pop(0)
     option = _known_option(name, command.values)
     if option is None:
-        call.options.append((_full_name(command, name, value), value))
+        call.options.append((_full_name(command, name, value), value))  # checked with the config file, later
     elif not value:
         raise QweftError(f"--{option}: expected a value after it")
     else:
