@@ -47,7 +47,7 @@ def commands(workplace):
 
 SAID = {
     "train": ["trainable parameters (2 layers)", "steps", "memory"],
-    "compare": ["lora", "qtha", "6 runs", "312 0.0007 2"],
+    "compare": ["lora", "qtha", "6 runs", "312 0.01 2"],
     "tune": ["0.001, 0.01", "at most 10 trainings at seeds"],
     "evaluate": ["on the test rows", "3 rows of", "more.jsonl", "scored by reasoning"],
     "inspect": ["8 validation rows", "256", "found.json"],

@@ -9,7 +9,10 @@ import yaml
 from qweft.cli.main import main
 from tests.tiny_folder import save_rows, save_tiny_model
 
-CIRCUIT = {"preset": "qtha", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]}
+# the large cores of the recorded start, so that a fit by a LoRA loses something
+CIRCUIT = {
+    "preset": "qtha", "start": "recorded", "r": 2, "width": 8, "bond_dimension": 2, "target_modules": ["q_proj"]
+}  # fmt: skip
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"]}
 TINY = ["--model.name", "model", "--data.source", "rows.jsonl", "--data.max_length", "48"]
 SPLIT = ["--data.validation_rows", "4", "--data.test_rows", "4"]
