@@ -26,7 +26,7 @@ def kernels_for(qubits: int, device: torch.device) -> ModuleType:
         return compiled if compiled.available() else dense
     if qubits > fused.MAX_QUBITS or not fused.available(device):
         return dense
-    from qweft.circuit import fused_kernels  # here, since Triton may be missing
+    from qweft.circuit.gpu import fused_kernels  # here, since Triton may be missing
 
     return fused_kernels
 
