@@ -1,8 +1,7 @@
-"""Tokenizers and conversations for the tests of the data."""
+"""Tokenizers for the tests of the data."""
 
 import pytest
 
-from qweft.data.conversation import Conversation, Message
 from tests.data.tiny_tokenizer import CHATML, make_tokenizer
 
 
@@ -13,18 +12,5 @@ def chatml():
 
 @pytest.fixture(scope="session")
 def plain():
+    """A tokenizer without a chat template."""
     return make_tokenizer(None)
-
-
-@pytest.fixture(scope="session")
-def tokenizer_with():
-    return make_tokenizer
-
-
-@pytest.fixture(scope="session")
-def talk():
-    def build(*texts, system=None, group="g"):
-        turns = [Message("assistant" if number % 2 else "user", text) for number, text in enumerate(texts)]
-        return Conversation((*([Message("system", system)] if system else []), *turns), group)
-
-    return build

@@ -1,5 +1,7 @@
 """A tiny byte-level tokenizer, trained here: no file and no network is needed."""
 
+from itertools import groupby
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -17,33 +19,26 @@ TEXT = [
 
 
 def make_tokenizer(template):
+    """The tokenizer with a chat template, or without one."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        TEXT,
-        trainers.BpeTrainer(
-            vocab_size=400,
-            special_tokens=["<|im_start|>", "<|im_end|>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(TEXT, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>")
     fast.chat_template = template
     return fast
 
 
-def learned_text(row, tokenizer):
-    """The learned spans of a row as text."""
-    stretches = []
-    open_stretch = False
-    for label in row["labels"]:
-        if label == IGNORED:
-            open_stretch = False
-            continue
-        if not open_stretch:
-            stretches.append([])
-        stretches[-1].append(label)
-        open_stretch = True
-    return [tokenizer.decode(ids) for ids in stretches]
+def learned_texts(row, tokenizer):
+    """The learned spans of a row as texts."""
+    texts = []
+    for is_learned, run in groupby(row["labels"], key=lambda label: label != IGNORED):
+        if is_learned:
+            texts.append(tokenizer.decode(list(run)))
+    return texts

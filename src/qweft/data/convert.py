@@ -17,6 +17,7 @@ def to_conversation(row: Row, where: str, form: Format | None = None) -> Convers
         return Conversation((text,), group, where=where)
     messages = _up_to_last_answer(_read_all_messages(row, form, where), where)
     messages = _add_system(messages, _read_column(row, "system", where), where)
+    # some data sets have the chain of thought of the last answer in a column of its own
     answer = messages.pop()
     thought = _read_column(row, THOUGHT_COLUMN, where)
     messages.append(answer._replace(content=add_thought(thought, answer.content)))
@@ -81,6 +82,7 @@ def _up_to_last_answer(messages: list[Message], where: str) -> list[Message]:
     before = messages[: answers[0]]
     if not any(message.content.strip() for message in before):
         raise RowError(where, "nothing stands before the answer that asks for it; put a system message there")
+    # what is asked after it has no answer to learn
     return messages[: answers[-1] + 1]
 
 
@@ -91,6 +93,7 @@ def _add_system(messages: list[Message], system: str, where: str) -> list[Messag
     first = messages[0]
     if first.role != "system":
         return [Message("system", system), *messages]
+    # which of two texts holds cannot be known
     if first.content.split() != system.split():
         raise RowError(where, f"its column system and its system message differ; drop the column by --{KEY}.system ''")
     return messages

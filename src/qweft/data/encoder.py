@@ -15,7 +15,8 @@ class Encoder:
         self.tokenizer = tokenizer
         self._max_length = config.max_length
         self._overlong = config.overlong
-        self._encoded: dict[int, Encoded] = {}  # by id: two equal rows are two
+        # by id, which is faster than a hash of all messages; the sources keep the conversations alive
+        self._encoded: dict[int, Encoded] = {}
 
     def encode(self, conversation: Conversation) -> Encoded:
         """Return all tokens of a conversation."""

@@ -70,6 +70,7 @@ def split_data(config: DataConfig, sources: Mapping[str, Source], encoder: Encod
     elsewhere = {part: sources[name] for part, name in config.sources_elsewhere.items()}
     parts = split(training, sizes, config.split_seed, encoder.is_usable, elsewhere)
     conversations = parts.conversations
+    # the split has encoded them already, to see which are rows
     rows = {name: encoder.rows(conversations[name]) for name in PARTS}
     if config.learn == "all":
         rows["train"] = [learn_all(row) for row in rows["train"]]

@@ -63,6 +63,7 @@ def tokenise(conversation: Conversation, tokenizer: Any) -> Encoded:
     except QweftError as fault:
         place = f"{conversation.where}: " if conversation.where else ""
         raise QweftError(f"{place}{fault}") from fault
+    # the whole text is tokenised once: its parts alone would have other tokens at their ends
     answer_starts = {start for start, _ in spans}
     ids, offsets = _tokens_apart(text, answer_starts, tokenizer)
     return Encoded(input_ids=ids, labels=_label_spans(ids, offsets, spans))
@@ -146,6 +147,7 @@ def closing_tokens(tokenizer: Any) -> set[int]:
     except QweftError:  # the template refuses such a conversation
         return set()
     learned = [label for label in row["labels"] if label != IGNORED]
+    # a token of text, such as a newline, would end answers too early
     return set(learned[-1:]) & tokenizer.added_tokens_decoder.keys()
 
 
@@ -160,6 +162,7 @@ def answer_spans(conversation: Conversation, tokenizer: Any) -> tuple[str, list[
         span = _answer_span(conversation, number, text, tokenizer)
         if span is not None:
             spans.append(span)
+    # Where a template takes earlier thoughts out, earlier answers follow no prompt that generation would have.
     if len(spans) < len(answers):
         spans = spans[-1:]
     for number, span in zip(answers[-len(spans) :], spans, strict=True):

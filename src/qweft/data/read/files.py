@@ -70,6 +70,7 @@ def _read_parquet(path: Path, _notes: list[str]) -> Iterator[dict[str, Any]]:
     from pyarrow.parquet import ParquetFile
 
     try:
+        # in batches: a table may be larger than the memory
         for batch in ParquetFile(path).iter_batches(batch_size=256):
             yield from map(drop_nulls_in_lists, batch.to_pylist())
     except pyarrow.ArrowException as fault:

@@ -26,4 +26,5 @@ def located_rows(source: str, max_rows: int | None, notes: list[str]) -> Iterato
         rows = read_file(path, notes)
     else:
         rows = read_hub(source, stream=max_rows is not None)
+    # readers yield row by row, so that no more is read than is taken
     yield from islice(rows, max_rows)

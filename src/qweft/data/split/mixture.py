@@ -48,6 +48,7 @@ def _rows_by_number(sources: Iterable[Source]) -> dict[Source, int]:
 def _rank_rows(pool: GroupPool, seed: int) -> list[RankedRow]:
     """Return the rows of a pool by rank."""
     ranked: list[RankedRow] = []
+    # by the number in its group, not by its text: equal rows are not drawn together
     for group in pool.groups:
         for number, row in enumerate(group):
             ranked.append((rank(seed, f"{row.group}\n{number}"), row))

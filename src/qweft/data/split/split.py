@@ -56,6 +56,7 @@ def split(
     validation_rows = _rows_by_source("validation", sizes.validation, shares, elsewhere)
     for groups_per_part in (MANY_GROUPS, 1):  # uneven groups can leave too few rows for the wider draw
         pools = {source: GroupPool(source.conversations, seed, groups_per_part) for source in sources}
+        # test first: its rows depend on no other size
         test = _draw(pools, test_rows, is_usable)
         validation = _draw(pools, validation_rows, is_usable)
         remaining = {source: pools[source] for source in shares}

